@@ -1,0 +1,218 @@
+/* pool.c - a generation counter starts a run, a count of unfinished workers ends it.
+ *
+ * Both are atomics that a waiter first polls for some microseconds: a training step is hundreds of
+ * short runs, and a futex round trip for each costs more than the work. Then it sleeps on a
+ * condition. The job itself is plain memory: written before the counter is stored, read after it
+ * was loaded. */
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SPINS = 2000, CACHE_LINE = 64 };
+
+struct worker {
+    rad_pool *pool;
+    pthread_t thread;
+    int index;
+};
+
+struct rad_pool {
+    /* Apart from each other, so that finishing workers do not disturb those that poll. */
+    _Alignas(CACHE_LINE) atomic_uint generation;
+    _Alignas(CACHE_LINE) atomic_int unfinished;
+    _Alignas(CACHE_LINE) atomic_int idle; /* workers that sleep */
+    atomic_int caller_sleeps;
+    pthread_mutex_t mutex;
+    pthread_cond_t started, finished;
+    void (*fn)(void *ctx, int task, int thread);
+    void *ctx;
+    int n_task, size;
+    bool stop;
+    struct worker *worker; /* [size - 1], threads 1.. */
+};
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void run_share(const rad_pool *pool, int thread)
+{
+    for (int task = thread; task < pool->n_task; task += pool->size)
+        pool->fn(pool->ctx, task, thread);
+}
+
+/* Wake who sleeps on condition, if anyone does. Both sides are sequentially consistent: the waiter
+ * counts itself as a sleeper before it looks at the awaited value, the waker changes that value
+ * before it looks for sleepers, so at least one of them sees the other. Taking the lock before the
+ * signal: a sleeper that saw the old value is within cond_wait by then. */
+static void wake(rad_pool *pool, atomic_int *sleepers, pthread_cond_t *condition)
+{
+    if (atomic_load(sleepers) == 0)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(condition);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* Wait until a run other than the last seen one has started; returns its number. */
+static unsigned await_start(rad_pool *pool, unsigned seen)
+{
+    unsigned now = seen;
+    for (int i = 0; i < SPINS; i++) {
+        now = atomic_load(&pool->generation);
+        if (now != seen)
+            return now;
+        pause_cpu();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->idle, 1);
+    while ((now = atomic_load(&pool->generation)) == seen)
+        pthread_cond_wait(&pool->started, &pool->mutex);
+    atomic_fetch_sub(&pool->idle, 1);
+    pthread_mutex_unlock(&pool->mutex);
+    return now;
+}
+
+static void await_finish(rad_pool *pool)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load(&pool->unfinished) == 0)
+            return;
+        pause_cpu();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->caller_sleeps, 1);
+    while (atomic_load(&pool->unfinished) != 0)
+        pthread_cond_wait(&pool->finished, &pool->mutex);
+    atomic_store(&pool->caller_sleeps, 0);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void *work(void *arg)
+{
+    struct worker *self = arg;
+    rad_pool *pool = self->pool;
+    for (unsigned seen = 0;;) {
+        seen = await_start(pool, seen);
+        if (pool->stop)
+            return NULL;
+        run_share(pool, self->index);
+        if (atomic_fetch_sub(&pool->unfinished, 1) == 1)
+            wake(pool, &pool->caller_sleeps, &pool->finished);
+    }
+}
+
+static void start(rad_pool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    wake(pool, &pool->idle, &pool->started);
+}
+
+void rad_pool_run(rad_pool *pool, int n_task, void (*fn)(void *ctx, int task, int thread),
+                  void *ctx)
+{
+    if (pool == NULL || pool->size == 1 || n_task <= 1) {
+        for (int task = 0; task < n_task; task++)
+            fn(ctx, task, 0);
+        return;
+    }
+    pool->fn = fn;
+    pool->ctx = ctx;
+    pool->n_task = n_task;
+    atomic_store(&pool->unfinished, pool->size - 1);
+    start(pool);
+    run_share(pool, 0);
+    await_finish(pool);
+}
+
+int rad_pool_size(const rad_pool *pool)
+{
+    return pool != NULL ? pool->size : 1;
+}
+
+void rad_pool_close(rad_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    pool->stop = true;
+    start(pool);
+    for (int i = 0; i < pool->size - 1; i++)
+        pthread_join(pool->worker[i].thread, NULL);
+    pthread_cond_destroy(&pool->finished);
+    pthread_cond_destroy(&pool->started);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool->worker);
+    free(pool);
+}
+
+static rad_pool *allocate(int n_threads)
+{
+    rad_pool *pool = aligned_alloc(CACHE_LINE, sizeof *pool);
+    if (pool == NULL)
+        return NULL;
+    memset(pool, 0, sizeof *pool);
+    pool->worker = calloc((size_t)n_threads, sizeof *pool->worker);
+    if (pool->worker == NULL) {
+        free(pool);
+        return NULL;
+    }
+    atomic_init(&pool->generation, 0);
+    atomic_init(&pool->unfinished, 0);
+    atomic_init(&pool->idle, 0);
+    atomic_init(&pool->caller_sleeps, 0);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->started, NULL);
+    pthread_cond_init(&pool->finished, NULL);
+    pool->size = 1;
+    return pool;
+}
+
+/* size counts the threads that run, so that closing a partly opened pool is right. */
+static int start_workers(rad_pool *pool, int n_threads)
+{
+    sigset_t all, old;
+    int error = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    for (int i = 1; i < n_threads && error == 0; i++) {
+        struct worker *w = &pool->worker[i - 1];
+        *w = (struct worker){.pool = pool, .index = i};
+        error = pthread_create(&w->thread, NULL, work, w);
+        pool->size += error == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return error;
+}
+
+enum rad_status rad_pool_open(rad_pool **out, int n_threads, struct rad_err *err)
+{
+    *out = NULL;
+    if (n_threads < 0 || n_threads > RAD_POOL_MAX)
+        return rad_fail(err, RAD_E_ARG, "threads: expected 0..%d but found %d", RAD_POOL_MAX,
+                        n_threads);
+    if (n_threads == 0) {
+        const long online = sysconf(_SC_NPROCESSORS_ONLN);
+        n_threads = online < 1 ? 1 : online > RAD_POOL_MAX ? RAD_POOL_MAX : (int)online;
+    }
+    rad_pool *pool = allocate(n_threads);
+    if (pool == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "no memory for a pool of %d threads", n_threads);
+    const int error = start_workers(pool, n_threads);
+    if (error != 0) {
+        const int running = pool->size;
+        rad_pool_close(pool);
+        return rad_fail(err, RAD_E_IO, "cannot start thread %d of %d: %s; ask for fewer threads",
+                        running + 1, n_threads, strerror(error));
+    }
+    *out = pool;
+    return RAD_OK;
+}
