@@ -1,0 +1,183 @@
+/* checkpoint.h - model folders in Hugging Face layout: config.json, weights, tokenizer.
+ *
+ * A folder comes from outside: every file is checked in full before a number of it is used, and a
+ * refused file costs one message "file: what was found, what is allowed". Opened handles are
+ * immutable and may be shared by threads. Families, norms, tokenizers and number formats are rows
+ * of tables; adding one needs no change here. */
+#ifndef RAD_CHECKPOINT_H
+#define RAD_CHECKPOINT_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "spec/spec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- weights: safetensors -------------------------------------------------------------- */
+
+#define RAD_TENSOR_DIMS 4
+
+struct rad_shape {
+    int32_t n_dim;                /* 0 for a scalar */
+    int64_t dim[RAD_TENSOR_DIMS]; /* slowest first; entries from n_dim on are ignored */
+};
+
+/* One tensor of an open folder; everything it points to lives until rad_tensors_close. */
+struct rad_tensor {
+    const char *name;
+    const char *dtype_name; /* as in the file: "F32", "BF16", "I64" ... */
+    enum rad_dtype dtype;   /* RAD_N_DTYPE for formats that are no weights, such as I64 */
+    struct rad_shape shape;
+    int64_t n; /* elements */
+    size_t bytes;
+    const void
+        *data; /* [n] little endian, row major, NOT aligned: read it with rad_tensor_to_f32 */
+};
+
+typedef struct rad_tensors rad_tensors;
+
+/* Open the weights at path: a folder with model.safetensors or model.safetensors.index.json and
+ * its shards, or one .safetensors file. The files are mapped, not read: they must not be shortened
+ * while open (writing beside and renaming, as rad_tensors_write does, is safe).
+ * errors: RAD_E_IO, RAD_E_PARSE (malformed, or a Git-LFS pointer), RAD_E_RANGE (over a limit:
+ * header 16 MiB, 65536 tensors, 4 dimensions, names of 256 bytes), RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_tensors_open(rad_tensors **out, const char *path,
+                                                struct rad_err *err);
+void rad_tensors_close(rad_tensors *t); /* NULL is fine */
+
+size_t rad_tensors_count(const rad_tensors *t);
+/* The i-th tensor in the order of names (bytewise); NULL past the end. */
+const struct rad_tensor *rad_tensors_at(const rad_tensors *t, size_t i);
+/* The tensor called name, whatever its shape and format; NULL if there is none. */
+const struct rad_tensor *rad_tensors_find(const rad_tensors *t, const char *name);
+/* The value of key in the file's metadata (first shard), or NULL. */
+const char *rad_tensors_metadata(const rad_tensors *t, const char *key);
+
+/* The tensor called name, which must have this shape and be F32, F16 or BF16.
+ * errors: RAD_E_RANGE (missing, or another shape), RAD_E_UNSUPPORTED (another format) */
+RAD_MUST_CHECK enum rad_status rad_tensors_get(const rad_tensors *t, const char *name,
+                                               struct rad_shape shape,
+                                               const struct rad_tensor **out, struct rad_err *err);
+
+/* Convert all elements to float; exact for the three formats. dst holds tensor->n floats.
+ * errors: RAD_E_UNSUPPORTED (not F32, F16 or BF16) */
+RAD_MUST_CHECK enum rad_status rad_tensor_to_f32(float *dst, const struct rad_tensor *tensor,
+                                                 struct rad_err *err);
+
+/* rad_tensors_get, then rad_tensor_to_f32. dst holds the product of shape. */
+RAD_MUST_CHECK enum rad_status rad_tensors_read(const rad_tensors *t, const char *name,
+                                                struct rad_shape shape, float *dst,
+                                                struct rad_err *err);
+
+/* A tensor to be written. */
+struct rad_tensor_out {
+    const char *name;     /* UTF-8, 1 to 256 bytes, no control characters */
+    enum rad_dtype dtype; /* RAD_F32, or RAD_BF16 (rounded to nearest, ties to even) */
+    int32_t n_dim;
+    int64_t dim[RAD_TENSOR_DIMS];
+    const float *data; /* [product of dim], borrowed */
+};
+
+/* Write one safetensors file, whole or not at all. metadata_json is NULL or the text of a JSON
+ * object whose values are strings. Equal content gives equal bytes: tensors are laid out by
+ * falling element size, then by name, whatever the order given.
+ * errors: RAD_E_ARG (bad name, format or shape, a name twice, metadata not as above), RAD_E_IO,
+ *         RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_tensors_write(const char *path,
+                                                 const struct rad_tensor_out *tensor, size_t n,
+                                                 const char *metadata_json, struct rad_err *err);
+
+/* ---- config.json ----------------------------------------------------------------------- */
+
+#define RAD_KNOB_MAX 32
+#define RAD_MODEL_TYPE 32
+
+/* The router of a `radial` model: an MLP d_model -> hidden -> n_layer + 1. The table maps the
+ * expected share of executed layers to the price per hop that makes the router spend it. */
+struct rad_router_config {
+    int32_t hidden;                  /* 0: no router */
+    int32_t max_hops;                /* the model's n_layer without a router */
+    int32_t n_table;                 /* 0 until measured */
+    double depth_frac[RAD_KNOB_MAX]; /* strictly increasing */
+    double price[RAD_KNOB_MAX];
+};
+
+/* What config.json says. `card` has n_head, d_head, norm, act, tied...; card.router_hidden and
+ * card.max_hops equal those of `router`. Plain value: copy freely. */
+struct rad_model_config {
+    struct rad_card card;
+    char model_type[RAD_MODEL_TYPE]; /* "llama" or "radial" */
+    float rms_eps;                   /* added to the mean square (RMS) or variance (layer norm) */
+    double rope_theta;
+    int32_t bos, eos;     /* token ids, -1: none; of a list of eos ids the first */
+    enum rad_dtype dtype; /* of the weights, as announced; RAD_F32 if it does not say */
+    bool byte_tokens;     /* "radial_tokenizer": "bytes": token ids are bytes */
+    struct rad_router_config router;
+};
+
+/* Read folder/config.json and check it with rad_card_check. card.name is the folder's own name
+ * ("model" for "." and ".."). errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (value outside its limits,
+ * missing key), RAD_E_UNSUPPORTED (unknown model_type, or a variant that is not implemented) */
+RAD_MUST_CHECK enum rad_status rad_model_config_open(struct rad_model_config *out,
+                                                     const char *folder, struct rad_err *err);
+
+/* Write folder/config.json (the folder exists), whole or not at all. A `llama` is written so that
+ * other readers of that layout load it. errors: RAD_E_ARG (card and router disagree), RAD_E_RANGE,
+ * RAD_E_UNSUPPORTED (the family cannot hold this norm, activation or router), RAD_E_IO */
+RAD_MUST_CHECK enum rad_status rad_model_config_write(const struct rad_model_config *config,
+                                                      const char *folder, struct rad_err *err);
+
+/* ---- tokenizers ------------------------------------------------------------------------ */
+
+typedef struct rad_tokenizer rad_tokenizer;
+
+/* Open the tokenizer of a model folder: bytes if config.json says "radial_tokenizer": "bytes" or
+ * if vocab is 256 and the folder has no tokenizer file; otherwise sentencepiece BPE from
+ * tokenizer.model. vocab is the model's: no token id reaches it.
+ * errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (more pieces than vocab), RAD_E_UNSUPPORTED */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *folder,
+                                                  int32_t vocab, struct rad_err *err);
+
+/* A byte vocabulary without a folder. */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_open_bytes(rad_tokenizer **out, struct rad_err *err);
+void rad_tokenizer_close(rad_tokenizer *tok); /* NULL is fine */
+
+const char *rad_tokenizer_kind(const rad_tokenizer *tok); /* "bytes" or "sentencepiece" */
+int32_t rad_tokenizer_vocab(const rad_tokenizer *tok);    /* the model's */
+int32_t rad_tokenizer_bos(const rad_tokenizer *tok);      /* -1: none */
+int32_t rad_tokenizer_eos(const rad_tokenizer *tok);      /* -1: none */
+
+/* Text to encode; any bytes, NUL too. For sentencepiece a byte that is no UTF-8 counts as U+FFFD,
+ * as in the original implementation. */
+struct rad_text {
+    const char *data;
+    size_t len; /* at most 64 MiB */
+    bool bos;   /* begin with the BOS id, if the tokenizer has one */
+};
+
+/* Token ids, malloc'ed; free with rad_ids_free. */
+struct rad_ids {
+    int32_t *id; /* [n] */
+    size_t n;
+};
+
+/* errors: RAD_E_RANGE (too long), RAD_E_NOMEM; *out is empty then */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_encode(const rad_tokenizer *tok,
+                                                    const struct rad_text *text,
+                                                    struct rad_ids *out, struct rad_err *err);
+void rad_ids_free(struct rad_ids *ids); /* leaves it empty */
+
+/* Append the text of n ids to out: bytes, not always valid UTF-8 (byte tokens). Control tokens have
+ * no text; the blank that encoding puts before the first word is taken off the first piece.
+ * errors: RAD_E_RANGE (an id outside 0..vocab-1), RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_decode(const rad_tokenizer *tok, const int32_t *id,
+                                                    size_t n, struct rad_buf *out,
+                                                    struct rad_err *err);
+
+/* The text of one token, nothing taken off; *len bytes, not NUL-terminated, borrowed. Empty for
+ * control tokens and for ids outside the vocabulary. */
+const char *rad_tokenizer_token(const rad_tokenizer *tok, int32_t id, size_t *len);
+
+#endif

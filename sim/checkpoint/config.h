@@ -1,0 +1,25 @@
+/* config.h - private to checkpoint: parts of config.json that other files here ask for. */
+#ifndef RAD_CHECKPOINT_CONFIG_H
+#define RAD_CHECKPOINT_CONFIG_H
+
+#include "base/io.h"
+#include "base/json.h"
+#include "checkpoint/checkpoint.h"
+
+/* Parse folder/config.json, at most 1 MiB; *out is the caller's (json_decref). path is filled for
+ * messages. */
+struct rad_config_file {
+    char path[RAD_PATH_MAX];
+    json_t *root;
+};
+RAD_MUST_CHECK enum rad_status rad_config_read(struct rad_config_file *out, const char *folder,
+                                               struct rad_err *err);
+
+/* "radial_tokenizer": "bytes" or absent. errors: RAD_E_UNSUPPORTED (another word) */
+RAD_MUST_CHECK enum rad_status rad_config_byte_tokens(const json_t *root, bool *out,
+                                                      struct rad_err *err);
+
+/* "float32", "float16", "bfloat16"; NULL for other formats. */
+const char *rad_config_dtype_word(enum rad_dtype dtype);
+
+#endif

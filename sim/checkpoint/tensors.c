@@ -1,0 +1,315 @@
+/* tensors.c - the weights of a folder: one file or shards, mapped and indexed by name. */
+#include "checkpoint/outside.h"
+#include "checkpoint/safetensors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char single_name[] = "model.safetensors";
+static const char index_name[] = "model.safetensors.index.json";
+enum { MAX_SHARDS = 1024 };
+
+/* One mapped file. */
+struct shard {
+    char *name; /* as in the index, or the path of a single file */
+    void *map;
+    size_t len;
+    struct rad_st st;
+};
+
+struct rad_tensors {
+    char *path; /* for messages */
+    struct shard *shard;
+    size_t n_shard;
+    struct rad_tensor *tensor; /* [n], in the order of names */
+    size_t n;
+};
+
+static enum rad_status map_fd(struct shard *s, int fd, const char *path, struct rad_err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return rad_fail(err, RAD_E_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return rad_fail(err, RAD_E_IO, "%s: expected a regular file but found %s", path,
+                        S_ISDIR(st.st_mode) ? "a directory" : "something else");
+    if (st.st_size == 0)
+        return rad_fail(err, RAD_E_PARSE, "%s: expected a safetensors file but found 0 bytes",
+                        path);
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED)
+        return rad_fail(err, RAD_E_IO, "%s: cannot map: %s", path, strerror(errno));
+    s->map = map;
+    s->len = (size_t)st.st_size;
+    return RAD_OK;
+}
+
+/* Map and check one file; s->name stays as it is. */
+static enum rad_status open_shard(struct shard *s, const char *path, struct rad_err *err)
+{
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return rad_fail(err, RAD_E_IO, "%s: cannot open: %s", path, strerror(errno));
+    const enum rad_status status = map_fd(s, fd, path, err);
+    close(fd);
+    if (status != RAD_OK)
+        return status;
+    const struct rad_st_source src = {s->map, s->len, path};
+    return rad_st_parse(&s->st, &src, err);
+}
+
+static enum rad_status open_single(rad_tensors *t, const char *path, struct rad_err *err)
+{
+    t->shard = calloc(1, sizeof t->shard[0]);
+    if (t->shard == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "%s: out of memory", path);
+    t->n_shard = 1;
+    RAD_TRY(open_shard(&t->shard[0], path, err));
+    t->tensor = t->shard[0].st.tensor;
+    t->n = t->shard[0].st.n;
+    return RAD_OK;
+}
+
+/* A shard's name is a plain file name: it must not lead out of the folder. */
+static bool shard_name_ok(const char *name)
+{
+    const size_t len = strlen(name), ext = strlen(".safetensors");
+    return rad_st_name_ok(name) && len > ext && name[0] != '.' && strchr(name, '/') == NULL &&
+           strcmp(name + len - ext, ".safetensors") == 0;
+}
+
+static int find_shard(const rad_tensors *t, const char *name)
+{
+    for (size_t i = 0; i < t->n_shard; i++)
+        if (strcmp(t->shard[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static int compare_key(const void *key, const void *tensor)
+{
+    return strcmp(key, ((const struct rad_tensor *)tensor)->name);
+}
+
+static const struct rad_tensor *find_in(const struct rad_tensor *tensor, size_t n, const char *name)
+{
+    return n == 0 ? NULL : bsearch(name, tensor, n, sizeof tensor[0], compare_key);
+}
+
+/* The shard called name, opened if it is the first to be asked for. */
+static enum rad_status need_shard(rad_tensors *t, const char *name, int *out, struct rad_err *err)
+{
+    *out = find_shard(t, name);
+    if (*out >= 0)
+        return RAD_OK;
+    if (!shard_name_ok(name))
+        return rad_fail(err, RAD_E_PARSE,
+                        "%s/%s: expected a shard's plain file name ending in .safetensors but "
+                        "found '%s'",
+                        t->path, index_name, SHOW(name));
+    if (t->n_shard == MAX_SHARDS)
+        return rad_fail(err, RAD_E_RANGE, "%s/%s: more than %d shards", t->path, index_name,
+                        MAX_SHARDS);
+    char path[RAD_PATH_MAX];
+    RAD_TRY(rad_ckpt_path(path, t->path, name, err));
+    struct shard *s = &t->shard[t->n_shard];
+    s->name = strdup(name);
+    if (s->name == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "%s: out of memory", path);
+    *out = (int)t->n_shard++;
+    return open_shard(s, path, err);
+}
+
+/* One line of the index: name -> shard. */
+static enum rad_status add_mapped(rad_tensors *t, const char *name, const json_t *shard,
+                                  struct rad_err *err)
+{
+    if (!json_is_string(shard))
+        return rad_fail(err, RAD_E_PARSE, "%s/%s: tensor '%s': expected the name of a shard",
+                        t->path, index_name, SHOW(name));
+    int i = 0;
+    RAD_TRY(need_shard(t, json_string_value(shard), &i, err));
+    const struct rad_st *st = &t->shard[i].st;
+    const struct rad_tensor *found = find_in(st->tensor, st->n, name);
+    if (found == NULL)
+        return rad_fail(err, RAD_E_PARSE, "%s/%s: tensor '%s' is not in %s as the index says",
+                        t->path, index_name, SHOW(name), SHOW(t->shard[i].name));
+    t->tensor[t->n++] = *found;
+    return RAD_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
+}
+
+static enum rad_status read_index(rad_tensors *t, const json_t *root, struct rad_err *err)
+{
+    json_t *map = json_object_get(root, "weight_map");
+    const size_t n = json_object_size(map);
+    if (n == 0 || n > RAD_ST_TENSORS_MAX)
+        return rad_fail(err, RAD_E_PARSE, "%s/%s: expected a 'weight_map' of 1 to %d tensors",
+                        t->path, index_name, RAD_ST_TENSORS_MAX);
+    t->shard = calloc(MAX_SHARDS, sizeof t->shard[0]);
+    t->tensor = calloc(n, sizeof t->tensor[0]);
+    if (t->shard == NULL || t->tensor == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "%s: cannot index %zu tensors", t->path, n);
+    const char *name;
+    json_t *shard;
+    json_object_foreach(map, name, shard) RAD_TRY(add_mapped(t, name, shard, err));
+    qsort(t->tensor, t->n, sizeof t->tensor[0], by_name);
+    return RAD_OK;
+}
+
+static enum rad_status open_sharded(rad_tensors *t, struct rad_err *err)
+{
+    char path[RAD_PATH_MAX], *text = NULL;
+    size_t len = 0;
+    json_t *root = NULL;
+    RAD_TRY(rad_ckpt_path(path, t->path, index_name, err));
+    RAD_TRY(rad_ckpt_read(path, RAD_ST_HEADER_MAX, &text, &len, err));
+    enum rad_status status = rad_json_parse(&root, text, len, path, err);
+    free(text);
+    if (status == RAD_OK)
+        status = read_index(t, root, err);
+    json_decref(root);
+    return status;
+}
+
+static enum rad_status open_path(rad_tensors *t, struct rad_err *err)
+{
+    char path[RAD_PATH_MAX];
+    struct stat st;
+    if (stat(t->path, &st) != 0)
+        return rad_fail(err, RAD_E_IO, "%s: cannot open: %s", t->path, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return open_single(t, t->path, err);
+    RAD_TRY(rad_ckpt_path(path, t->path, single_name, err));
+    if (rad_ckpt_has(t->path, single_name))
+        return open_single(t, path, err);
+    if (rad_ckpt_has(t->path, index_name))
+        return open_sharded(t, err);
+    return rad_fail(err, RAD_E_IO, "%s: expected %s or %s but found %s", t->path, single_name,
+                    index_name,
+                    rad_ckpt_has(t->path, "pytorch_model.bin")
+                        ? "only pytorch_model.bin; convert it to safetensors first"
+                        : "neither");
+}
+
+enum rad_status rad_tensors_open(rad_tensors **out, const char *path, struct rad_err *err)
+{
+    *out = NULL;
+    rad_tensors *t = calloc(1, sizeof *t);
+    if (t != NULL)
+        t->path = strdup(path);
+    if (t == NULL || t->path == NULL) {
+        free(t);
+        return rad_fail(err, RAD_E_NOMEM, "%s: out of memory", path);
+    }
+    const enum rad_status status = open_path(t, err);
+    if (status != RAD_OK) {
+        rad_tensors_close(t);
+        return status;
+    }
+    *out = t;
+    return RAD_OK;
+}
+
+void rad_tensors_close(rad_tensors *t)
+{
+    if (t == NULL)
+        return;
+    /* A single file's index is used as it is; that of shards was copied. */
+    if (t->n_shard == 0 || t->tensor != t->shard[0].st.tensor)
+        free(t->tensor);
+    for (size_t i = 0; i < t->n_shard; i++) {
+        struct shard *s = &t->shard[i];
+        rad_st_free(&s->st);
+        if (s->map != NULL)
+            munmap(s->map, s->len);
+        free(s->name);
+    }
+    free(t->shard);
+    free(t->path);
+    free(t);
+}
+
+size_t rad_tensors_count(const rad_tensors *t)
+{
+    return t->n;
+}
+
+const struct rad_tensor *rad_tensors_at(const rad_tensors *t, size_t i)
+{
+    return i < t->n ? &t->tensor[i] : NULL;
+}
+
+const struct rad_tensor *rad_tensors_find(const rad_tensors *t, const char *name)
+{
+    return find_in(t->tensor, t->n, name);
+}
+
+const char *rad_tensors_metadata(const rad_tensors *t, const char *key)
+{
+    return json_string_value(
+        json_object_get(json_object_get(t->shard[0].st.root, "__metadata__"), key));
+}
+
+static void print_shape(char *out, size_t size, const struct rad_shape *shape)
+{
+    size_t at = (size_t)snprintf(out, size, "[");
+    for (int32_t i = 0; i < shape->n_dim && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, "%s%" PRId64, i > 0 ? ", " : "", shape->dim[i]);
+    if (at < size)
+        snprintf(out + at, size - at, "]");
+}
+
+static bool shapes_equal(const struct rad_shape *a, const struct rad_shape *b)
+{
+    bool equal = a->n_dim == b->n_dim;
+    for (int32_t i = 0; equal && i < a->n_dim; i++)
+        equal = a->dim[i] == b->dim[i];
+    return equal;
+}
+
+enum rad_status rad_tensors_get(const rad_tensors *t, const char *name, struct rad_shape shape,
+                                const struct rad_tensor **out, struct rad_err *err)
+{
+    *out = NULL;
+    int64_t n = 0;
+    const enum rad_status status = rad_st_elements(&shape, &n, err);
+    if (status != RAD_OK)
+        return rad_fail_in(err, RAD_E_ARG, "expected shape of '%s'", name);
+    const struct rad_tensor *found = rad_tensors_find(t, name);
+    if (found == NULL)
+        return rad_fail(err, RAD_E_RANGE, "%s: expected a tensor '%s' but found none", t->path,
+                        SHOW(name));
+    if (!shapes_equal(&found->shape, &shape)) {
+        char want[96], have[96];
+        print_shape(want, sizeof want, &shape);
+        print_shape(have, sizeof have, &found->shape);
+        return rad_fail(err, RAD_E_RANGE, "%s: tensor '%s': expected shape %s but found %s",
+                        t->path, SHOW(name), want, have);
+    }
+    if (found->dtype == RAD_N_DTYPE)
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "%s: tensor '%s': expected F32, F16 or BF16 but found %s", t->path,
+                        SHOW(name), found->dtype_name);
+    *out = found;
+    return RAD_OK;
+}
+
+enum rad_status rad_tensors_read(const rad_tensors *t, const char *name, struct rad_shape shape,
+                                 float *dst, struct rad_err *err)
+{
+    const struct rad_tensor *found = NULL;
+    RAD_TRY(rad_tensors_get(t, name, shape, &found, err));
+    return rad_tensor_to_f32(dst, found, err);
+}
