@@ -1,0 +1,4 @@
+/* isa_avx2.c - the kernels of isa_body.h for CPUs with avx2 (flags in the Makefile). */
+#define ISA avx2
+#define ISA_NAME "avx2"
+#include "tensor/isa_body.h"

@@ -1,0 +1,4 @@
+/* isa_base.c - the kernels of isa_body.h for any CPU. */
+#define ISA base
+#define ISA_NAME "base"
+#include "tensor/isa_body.h"

@@ -1,0 +1,141 @@
+/* tensor.h - numeric kernels: GEMM, norms, softmax, activations, RoPE, and their gradients.
+ *
+ * Row-major float32 everywhere; "ld" is the distance between rows in floats. Kernels come in
+ * per-ISA builds of one source (isa_body.h) and are picked by CPU at run time. They allocate
+ * nothing and keep no state; GEMM scratch lives in a rad_gemm, one per thread. Exempt from
+ * bit-equality between CPUs: a kernel gives the same bits for the same call on the same CPU. */
+#ifndef RAD_TENSOR_H
+#define RAD_TENSOR_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- the BLAS underneath ---------------------------------------------------------------- */
+
+/* Debian's OpenBLAS 0.3.21 takes Intel CPUs newer than itself for a Prescott and runs 5x slower
+ * (upstream issue 4267). If it did, set OPENBLAS_CORETYPE and execute this program again; returns
+ * if there is nothing to repair. Call first in main; argv is that of main. */
+void rad_tensor_repair(char *const argv[]);
+
+/* "OpenBLAS 0.3.21 SkylakeX; kernels avx512; amx": borrowed into out[size]. */
+void rad_tensor_describe(char *out, size_t size);
+
+/* ---- GEMM ------------------------------------------------------------------------------- */
+
+/* F32: OpenBLAS, one thread per call. BF16: operands rounded to bfloat16, products summed in
+ * float32 on AMX tiles; falls back to F32 where the CPU has no AMX. */
+enum rad_gemm_mode { RAD_GEMM_F32, RAD_GEMM_BF16 };
+
+typedef struct rad_gemm rad_gemm; /* scratch of one thread */
+
+RAD_MUST_CHECK enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode,
+                                             struct rad_err *err);
+void rad_gemm_close(rad_gemm *g);
+bool rad_gemm_is_amx(const rad_gemm *g);
+
+/* C[m][n] = op(A) op(B) + (add ? C : 0); op(A) is [m][k], op(B) is [k][n]; ta: A is stored [k][m],
+ * tb: B is stored [n][k]. */
+struct rad_mm {
+    int32_t m, n, k;
+    const float *a;
+    int32_t lda;
+    bool ta;
+    const float *b;
+    int32_t ldb;
+    bool tb;
+    float *c;
+    int32_t ldc;
+    bool add;
+};
+void rad_gemm_run(rad_gemm *g, const struct rad_mm *mm);
+
+/* The common forms, weights stored [out][in]:
+ *   forward  Y[m][out] = X[m][in] W^T;  back  dX[m][in] (+)= dY[m][out] W;
+ *   grad     dW[out][in] += dY^T X */
+void rad_linear(rad_gemm *g, int32_t m, int32_t in, int32_t out, const float *x, const float *w,
+                float *y);
+void rad_linear_back(rad_gemm *g, int32_t m, int32_t in, int32_t out, const float *dy,
+                     const float *w, float *dx);
+void rad_linear_grad(rad_gemm *g, int32_t m, int32_t in, int32_t out, const float *x,
+                     const float *dy, float *dw);
+
+/* ---- kernels ---------------------------------------------------------------------------- */
+
+struct rad_adamw {
+    float lr, beta1, beta2, eps, decay; /* decay is multiplied by lr (decoupled) */
+    float correct1, correct2;           /* 1 - beta^step */
+    float scale;                        /* gradient clipping factor */
+};
+
+struct rad_kernels {
+    const char *name;
+    float (*dot)(size_t n, const float *a, const float *b);
+    void (*add)(size_t n, const float *x, float *y);            /* y += x */
+    void (*axpy)(size_t n, float alpha, const float *x, float *y);
+    /* y = x / rms(x) * w; rstd[n_row] receives 1 / rms. w NULL: all ones. */
+    void (*rmsnorm)(size_t n_row, size_t d, float eps, const float *x, const float *w, float *y,
+                    float *rstd);
+    /* y = (x - mean) / std * w + b; stat[2 * n_row] receives mean, 1 / std. */
+    void (*layernorm)(size_t n_row, size_t d, float eps, const float *x, const float *w,
+                      const float *b, float *y, float *stat);
+    /* row[0..n) = softmax(scale * row[0..n)), row[n..total) = 0 */
+    void (*softmax)(size_t n, size_t total, float scale, float *row);
+    /* log(sum(exp(x))) of n values */
+    float (*logsumexp)(size_t n, const float *x);
+    /* out[i] = silu(gate) * up; gu holds rows of [ffn gate | ffn up] */
+    void (*swiglu)(size_t n_row, size_t ffn, const float *gu, float *out);
+    void (*gelu)(size_t n, const float *x, float *y); /* tanh form, Hendrycks and Gimpel 2016 */
+    /* Rotate pairs (i, i + d/2) of each head; cs holds rows of [d/2 cos | d/2 sin] by position. */
+    void (*rope)(size_t n_row, const int32_t *pos, int32_t n_head, int32_t d_head, int32_t ld,
+                 const float *cs, float *x);
+    void (*rope_back)(size_t n_row, const int32_t *pos, int32_t n_head, int32_t d_head, int32_t ld,
+                      const float *cs, float *dx);
+    /* gradients: dx += ..., dw += ... */
+    void (*rmsnorm_back)(size_t n_row, size_t d, const float *x, const float *w, const float *rstd,
+                         const float *dy, float *dx, float *dw);
+    void (*layernorm_back)(size_t n_row, size_t d, const float *x, const float *w,
+                           const float *stat, const float *dy, float *dx, float *dwb);
+    /* dp = scale * p * (dp - sum(p dp)) over n, zero to total */
+    void (*softmax_back)(size_t n, size_t total, float scale, const float *p, float *dp);
+    void (*swiglu_back)(size_t n_row, size_t ffn, const float *gu, const float *dout, float *dgu);
+    void (*gelu_back)(size_t n, const float *x, float *dy); /* dy *= gelu'(x) */
+    /* p = softmax(logits); returns logsumexp */
+    float (*softmax_lse)(size_t n, const float *logits, float *p);
+    double (*sumsq)(size_t n, const float *x);
+    void (*adamw)(size_t n, const struct rad_adamw *o, const float *g, float *m, float *v,
+                  float *w);
+};
+
+/* The fastest build for this CPU (a constant table). */
+const struct rad_kernels *rad_kernels(void);
+
+/* cs[n_pos][d_head]: RoPE tables, Su et al. arXiv 2104.09864: angle = pos * theta^(-2i/d_head). */
+void rad_rope_table(int32_t n_pos, int32_t d_head, double theta, float *cs);
+
+/* Attention of queries to keys in one sequence: query i sees keys 0..n_see[i). GQA: head h uses
+ * key-value head h / (n_head / n_kv). Scores are scaled by 1/sqrt(d_head). */
+struct rad_attend {
+    int32_t n_q, n_k, n_head, n_kv, d_head;
+    const float *q;      /* [n_q][ldq], heads side by side */
+    int32_t ldq;
+    const float *k, *v;  /* [n_k][ldkv] */
+    int32_t ldkv;
+    const int32_t *n_see; /* [n_q], not decreasing, 1..n_k */
+    float *p;            /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
+    float *out;          /* [n_q][ldo] */
+    int32_t ldo;
+};
+void rad_attend(rad_gemm *g, const struct rad_attend *a);
+
+/* Gradients of the above: dout [n_q][ldo] in; dq [n_q][ldq] written, dk, dv [n_k][ldkv] added to.
+ * dp is scratch [n_q][n_k]. */
+struct rad_attend_grad {
+    const float *dout;
+    float *dq, *dk, *dv, *dp;
+};
+void rad_attend_back(rad_gemm *g, const struct rad_attend *a, const struct rad_attend_grad *d);
+
+#endif
