@@ -1,0 +1,147 @@
+/* hw.h - hardware models: one operation in, seconds and joules out.
+ *
+ * A *model* is C code for a class of machine (gpu, systolic, fpga, cpu): one file and one row of
+ * models.def. A *profile* is data for one machine: a YAML file in hwprofiles/ that names its model
+ * and fills that model's parameters; every value has a unit and a source. hw knows operations
+ * (spec.h), not layers, tokens or traces.
+ *
+ * A profile file:
+ *   model: gpu
+ *   about: one line
+ *   sources: {name: text, ...}                      # what "@name" behind a value means
+ *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
+ *             step_overhead: ...}                   # the same keys for every model
+ *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name */
+#ifndef RAD_HW_H
+#define RAD_HW_H
+
+#include "base/err.h"
+#include "base/param.h"
+#include "spec/spec.h"
+
+enum rad_bound {
+    RAD_BOUND_COMPUTE,
+    RAD_BOUND_MEMORY,
+    RAD_BOUND_OVERHEAD,
+    RAD_BOUND_LINK,
+    RAD_N_BOUND
+};
+const char *rad_bound_name(enum rad_bound bound);
+
+/* The cost of one operation. time_s >= max(compute_s, memory_s), time_s >= overhead_s, and bound
+ * names the largest of the three (ties: compute, then memory). */
+struct rad_cost {
+    double time_s;
+    double compute_s;  /* time if memory were free */
+    double memory_s;   /* time if arithmetic were free */
+    double overhead_s; /* launch, fill, latency floor: part of time_s */
+    double dynamic_j;  /* arithmetic */
+    double memory_j;   /* bytes moved */
+    double static_j;   /* static power during time_s */
+    enum rad_bound bound;
+};
+
+/* What a hardware model is. cost() is pure: one profile may be shared by any number of threads. */
+struct rad_hw_model {
+    const char *name; /* as written in profiles and SQL */
+    const char *summary;
+    const char *source;             /* the paper or manual the equations are from */
+    const struct rad_param *params; /* ends with RAD_PARAM_END */
+    size_t params_bytes;
+    /* May check relations between parameters; NULL if there is nothing to check. */
+    enum rad_status (*check)(const void *params, struct rad_err *err);
+    bool (*supports)(const void *params, enum rad_dtype dtype);
+    /* Fills the times but for the power limit, dynamic_j and memory_j; rad_hw_cost adds the rest.
+     * errors: RAD_E_UNSUPPORTED if the machine cannot run op (dtype without a rate) */
+    enum rad_status (*cost)(const void *params, const struct rad_op *op, struct rad_cost *out);
+};
+
+typedef struct rad_hw rad_hw; /* a loaded profile; immutable */
+
+/* Load a profile by name (hwprofiles/NAME.yaml, then the data folder, then RADIAL_PATH) or path.
+ * errors: RAD_E_IO, RAD_E_PARSE (line:col), RAD_E_RANGE, RAD_E_UNSUPPORTED (unknown model) */
+RAD_MUST_CHECK enum rad_status rad_hw_open(rad_hw **out, const char *name_or_path,
+                                           struct rad_err *err);
+
+/* The same from text[len]; name stands for the file in messages and in rad_hw_name. */
+RAD_MUST_CHECK enum rad_status rad_hw_parse(rad_hw **out, const char *text, size_t len,
+                                            const char *name, struct rad_err *err);
+void rad_hw_close(rad_hw *hw);
+
+const char *rad_hw_name(const rad_hw *hw);
+const char *rad_hw_about(const rad_hw *hw); /* the profile's one line */
+const char *rad_hw_text(const rad_hw *hw);  /* the profile file, byte for byte */
+const char *rad_hw_hash(const rad_hw *hw);  /* of that text, 16 hex digits */
+const struct rad_hw_model *rad_hw_model(const rad_hw *hw);
+const void *rad_hw_params(const rad_hw *hw); /* the struct that the model's table describes */
+
+/* Values common to all models, and their table. */
+const struct rad_param *rad_hw_machine_params(void);
+const void *rad_hw_machine(const rad_hw *hw);     /* the struct that this table describes */
+double rad_hw_usd_per_hour(const rad_hw *hw);     /* NaN: no price in the profile */
+double rad_hw_memory_bytes(const rad_hw *hw);     /* capacity */
+double rad_hw_layer_overhead_s(const rad_hw *hw); /* per layer visit, on top of its operations */
+double rad_hw_step_overhead_s(const rad_hw *hw);  /* per batch step (host, sampling, sync) */
+double rad_hw_static_w(const rad_hw *hw);         /* drawn during overheads too */
+double rad_hw_tdp_w(const rad_hw *hw);
+bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
+
+/* Cost one operation: the model's answer, then
+ *   static_j = static_power * time_s
+ *   if dynamic_j + memory_j > (tdp - static_power) * time_s the clock drops until it fits:
+ *     time_s = (dynamic_j + memory_j) / (tdp - static_power), compute_s grows with it.
+ * No allocation; about 100 ns. errors: RAD_E_UNSUPPORTED */
+RAD_MUST_CHECK enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op,
+                                           struct rad_cost *out, struct rad_err *err);
+
+const struct rad_hw_model *const *rad_hw_models(size_t *n);
+
+/* The profile that measured data under this hardware name belongs to, by hwprofiles/aliases.yaml
+ * ("A100-SXM4-80GB" -> "a100-sxm-80gb"); a name that is not in there is copied as it is. */
+enum { RAD_HW_NAME = 64 };
+RAD_MUST_CHECK enum rad_status rad_hw_alias(const char *measured_name, char out[RAD_HW_NAME],
+                                            struct rad_err *err);
+
+/* ---- calibrating the host --------------------------------------------------------------- */
+
+enum { RAD_HOST_N_SIZE = 3, RAD_HOST_N_M = 5, RAD_HOST_N_VECTOR = 7 };
+/* Square weights n = k of the GEMM probes, and their rows m. */
+#define RAD_HOST_SIZES                                                                             \
+    {                                                                                              \
+        64, 256, 1024                                                                              \
+    }
+#define RAD_HOST_ROWS                                                                              \
+    {                                                                                              \
+        1, 4, 16, 64, 256                                                                          \
+    }
+
+/* What probes measured on this machine, in fp32, best of several runs. Weights of the GEMM probes
+ * are used again and again, so that they stay in the caches; a rate includes the call itself. */
+struct rad_host_rates {
+    const char *about;      /* the machine: CPU model, BLAS core, date */
+    int32_t n_threads;      /* that the engine uses */
+    double memory_bytes;    /* installed */
+    double peak_flop_per_s; /* fp32 FMA of all threads; 0: the best GEMM rate stands in */
+    double bf16_peak_flop_per_s, int8_peak_flop_per_s; /* of all threads; 0: not offered */
+    /* [0] one thread, [1] n_threads; C[m][n] = A W, n = k = size, m = rows */
+    double gemm_flop_per_s[2][RAD_HOST_N_SIZE][RAD_HOST_N_M];
+    double l2_bytes, l2_bytes_per_s;  /* of all cores in use: capacity, read bandwidth */
+    double l3_bytes, l3_bytes_per_s;  /* usable share of the last level */
+    double dram_bytes_per_s;          /* read, n_threads, data larger than every cache */
+    double attend_decode_flop_per_s;  /* one query per sequence, 4 keys heads head_dim FLOP */
+    double attend_prefill_flop_per_s; /* 64 or more queries per sequence */
+    double attend_head_s;             /* on top, per query and head */
+    /* act_bytes of the operation (spec.h) per second: norm act add rope gather embed softmax */
+    double vector_bytes_per_s[RAD_HOST_N_VECTOR];
+    double op_overhead_s;    /* around every operation: dispatch to the pool, buffers */
+    double layer_overhead_s; /* per layer visit: grouping, indices */
+    double step_overhead_s;  /* per batch step: sampling, bookkeeping */
+};
+
+/* A complete host.yaml that rad_hw_parse accepts, malloc'ed for the caller. Noise is repaired,
+ * never invented: times of the GEMM probes are made not to fall with m, and the peak not to lie
+ * under a measured rate. errors: RAD_E_RANGE (a rate that must be positive is not), RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_hw_host_profile(const struct rad_host_rates *rates,
+                                                   char **yaml_text, struct rad_err *err);
+
+#endif

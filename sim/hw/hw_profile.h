@@ -1,0 +1,20 @@
+/* hw_profile.h - what a loaded profile is. Private to hw/. */
+#ifndef RAD_HW_PROFILE_H
+#define RAD_HW_PROFILE_H
+
+#include "hw/hw.h"
+
+/* The values that every profile has, whatever its model. */
+struct machine {
+    double memory_bytes, usd_per_hour, static_w, tdp_w, layer_overhead_s, step_overhead_s;
+};
+
+struct rad_hw {
+    const struct rad_hw_model *model;
+    char name[RAD_HW_NAME], hash[17];
+    char *text, *about;
+    struct machine machine;
+    max_align_t params[]; /* model->params_bytes */
+};
+
+#endif

@@ -1,0 +1,153 @@
+/* spec.h - what a model is (card), and what a layer visit costs in work (operations).
+ *
+ * A card is the shape of a decoder-only transformer, with or without a router. Lowering turns
+ * "m tokens visit a layer, attending to so many keys" into operations: FLOP and bytes, before any
+ * hardware is named. Hardware models see operations only; traces carry their card as text. */
+#ifndef RAD_SPEC_H
+#define RAD_SPEC_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- number formats -------------------------------------------------------------------- */
+
+enum rad_dtype { RAD_F32, RAD_F16, RAD_BF16, RAD_FP8, RAD_INT8, RAD_INT4, RAD_N_DTYPE };
+
+const char *rad_dtype_name(enum rad_dtype dtype); /* "fp32" "fp16" "bf16" "fp8" "int8" "int4" */
+double rad_dtype_bytes(enum rad_dtype dtype);     /* 4 2 2 1 1 0.5 */
+RAD_MUST_CHECK enum rad_status rad_dtype_parse(const char *name, enum rad_dtype *out,
+                                               struct rad_err *err);
+
+/* ---- model cards ----------------------------------------------------------------------- */
+
+enum rad_norm { RAD_NORM_RMS, RAD_NORM_LAYER };
+enum rad_act { RAD_ACT_SWIGLU, RAD_ACT_GELU, RAD_ACT_RELU };
+enum rad_bias { RAD_BIAS_NONE, RAD_BIAS_QKV, RAD_BIAS_ALL }; /* which layer matrices have one */
+
+#define RAD_CARD_NAME 64
+#define RAD_MAX_LAYER 1024 /* more layers than any published transformer */
+
+/* Shape of a model. Plain values: copy freely. All counts > 0 unless stated. A field left zero by
+ * a caller that does not know it (bias, learned_positions) means the Llama way: none. */
+struct rad_card {
+    char name[RAD_CARD_NAME];
+    int32_t n_layer, d_model, n_head, n_kv, d_head, ffn, vocab, n_ctx;
+    enum rad_norm norm;
+    enum rad_act act; /* SwiGLU has three FFN matrices, GELU and ReLU two */
+    enum rad_bias bias;
+    bool tied;                 /* the LM head is the embedding table */
+    int32_t learned_positions; /* rows of a learned position table; 0: rotary positions */
+    int32_t router_hidden;     /* 0: no router */
+    int32_t max_hops;          /* n_layer without a router */
+    int64_t params_expected;   /* published parameter count, 0 if unknown; checked on loading.
+                                * Zero it when changing the shape of a loaded card. */
+};
+
+/* Read a card from YAML by name (models/NAME.yaml, then the data folder, then RADIAL_PATH) or
+ * path. Sources stay in the file. Defaults: n_kv = n_head, d_head = d_model / n_head, bias none,
+ * tied false, learned_positions 0, router_hidden 0, max_hops = n_layer, params_expected 0.
+ * errors: RAD_E_IO, RAD_E_PARSE (line:col), RAD_E_RANGE */
+RAD_MUST_CHECK enum rad_status rad_card_open(struct rad_card *out, const char *path,
+                                             struct rad_err *err);
+
+/* The card as one JSON object, as stored in traces and results; reads back with
+ * rad_card_from_json. The text is malloc'ed for the caller. */
+RAD_MUST_CHECK enum rad_status rad_card_to_json(const struct rad_card *card, char **out,
+                                                struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_card_from_json(struct rad_card *out, const char *text,
+                                                  struct rad_err *err);
+
+/* Check ranges, divisibility and params_expected; every opener calls it. errors: RAD_E_RANGE */
+RAD_MUST_CHECK enum rad_status rad_card_check(const struct rad_card *card, struct rad_err *err);
+
+/* Counts of weights; the router's are its two matrices, without biases, once per model. */
+int64_t rad_card_layer_params(const struct rad_card *card);
+int64_t rad_card_router_params(const struct rad_card *card);
+int64_t rad_card_params(const struct rad_card *card); /* all weights, router included */
+
+/* ---- operations ------------------------------------------------------------------------ */
+
+enum rad_op_kind {
+    RAD_OP_GEMM,    /* C[m][n] = A[m][k] W[k][n] */
+    RAD_OP_ATTEND,  /* m queries, n_keys keys in all, heads/kv_heads/head_dim */
+    RAD_OP_NORM,    /* m rows of n */
+    RAD_OP_ACT,     /* m rows of n outputs (gated: 2n inputs) */
+    RAD_OP_ADD,     /* residual add, m rows of n */
+    RAD_OP_ROPE,    /* m rows of n */
+    RAD_OP_GATHER,  /* rows copied to or from a group, m rows of n */
+    RAD_OP_EMBED,   /* m rows of n read from a table */
+    RAD_OP_SOFTMAX, /* m rows of n */
+    RAD_N_OP_KIND
+};
+
+const char *rad_op_kind_name(enum rad_op_kind kind);
+
+/* One unit of work. Counts are exact doubles. flop counts multiply and add as two, and for vector
+ * operations per element: add 1, rope 3, relu 1, gelu 8, swiglu 5, rms norm 4, layer norm 7,
+ * softmax 5, gather 0, embed 0 (1 with learned positions). */
+struct rad_op {
+    enum rad_op_kind kind;
+    enum rad_dtype dtype; /* of weights and activations */
+    int64_t m, n, k;      /* extents, see the kinds; ATTEND: n = heads * head_dim, k = 0 */
+    int64_t n_keys;       /* ATTEND: keys attended, summed over the m queries (per kv head) */
+    int32_t heads, kv_heads, head_dim, n_seq; /* ATTEND: sequences that the queries come from */
+    double flop;
+    double weight_bytes;     /* streamed once per operation, whatever m */
+    double act_bytes;        /* activations read plus written */
+    double kv_bytes;         /* KV cache read plus written */
+    double weight_set_bytes; /* all weights of the model that it belongs to: what a cache must hold
+                              * to serve them again; 0: unknown, larger than any cache */
+};
+
+struct rad_op rad_op_gemm(int64_t m, int64_t n, int64_t k, enum rad_dtype dtype);
+
+/* m queries attending to n_keys keys in all; kv_read_keys distinct cache entries are read and m
+ * written. With e bytes per element:  flop = 4 n_keys head_dim heads (QK^T and PV)
+ *   kv_bytes = 2 kv_heads head_dim e (kv_read_keys + m)     act_bytes = 2 m heads head_dim e */
+struct rad_attend_shape {
+    int64_t m, n_keys, kv_read_keys;
+    int32_t heads, kv_heads, head_dim, n_seq;
+};
+struct rad_op rad_op_attend(const struct rad_attend_shape *shape, enum rad_dtype dtype);
+
+/* A vector operation over m rows of n elements: NORM (rms), ACT (swiglu), ADD ... SOFTMAX. */
+struct rad_op rad_op_vector(enum rad_op_kind kind, int64_t m, int64_t n, enum rad_dtype dtype);
+
+/* ---- lowering -------------------------------------------------------------------------- */
+
+/* Tokens that meet at one layer at one time. */
+struct rad_group {
+    int64_t m;            /* tokens that visit: gathered and scattered if partial is set */
+    int64_t m_attn;       /* of these run attention */
+    int64_t m_mlp;        /* of these run the MLP */
+    int64_t m_kv_only;    /* tokens that only project K and V into the cache (KV project) */
+    int64_t n_keys;       /* keys attended, summed over the m_attn tokens */
+    int64_t kv_read_keys; /* distinct cache entries read: in prefill a sequence's keys are read once
+                           * for all its queries of the group; in decode equal to n_keys */
+    int32_t n_seq;        /* sequences they come from */
+    bool partial;         /* fewer than all live tokens: gather and scatter are charged */
+};
+
+enum { RAD_LOWER_MAX = 24 }; /* upper bound of operations written by one call below */
+
+/* Each writes ops[] and returns how many (0 for no tokens). dtype is that of weights, activations
+ * and KV cache. The weights of a layer are counted once however its tokens are split: with
+ * m_kv_only the QKV projection is two GEMMs, Q of m_attn and KV of m_attn + m_kv_only rows.
+ *   layer   [gather] norm, QKV GEMM, [rope], attend, O GEMM, add,
+ *           norm, up (gated: gate and up in one) GEMM, act, down GEMM, add [scatter]
+ *   router  GEMM d -> router_hidden, act, GEMM router_hidden -> n_layer + 1; nothing without one
+ *   embed   rows of the token table, and of the position table
+ *   head    norm, GEMM d -> vocab */
+int rad_lower_layer(const struct rad_card *card, enum rad_dtype dtype, const struct rad_group *g,
+                    struct rad_op ops[RAD_LOWER_MAX]);
+int rad_lower_router(const struct rad_card *card, enum rad_dtype dtype, int64_t m,
+                     struct rad_op ops[RAD_LOWER_MAX]);
+int rad_lower_embed(const struct rad_card *card, enum rad_dtype dtype, int64_t m,
+                    struct rad_op ops[RAD_LOWER_MAX]);
+int rad_lower_head(const struct rad_card *card, enum rad_dtype dtype, int64_t m,
+                   struct rad_op ops[RAD_LOWER_MAX]); /* final norm + LM head */
+
+#endif
