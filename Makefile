@@ -4,7 +4,7 @@
 # make CI=1 lint test                warnings are errors
 # make V=1                           shows the commands
 
-VERSION := 0.1.0
+VERSION := $(shell awk -F '"' '/define RAD_VERSION "/ { print $$2 }' sim/radial.h)
 PREFIX  ?= /usr/local
 DATADIR := $(PREFIX)/share/radial
 ifeq ($(origin CC),default)
@@ -39,7 +39,7 @@ FLAGS-sim/tensor/isa_avx2   := -mavx2 -mfma
 FLAGS-sim/tensor/isa_avx512 := $(avx512)
 FLAGS-sim/tensor/isa_amx    := $(avx512) -mavx512bf16 -mamx-tile -mamx-bf16
 TEST_DIRS := unit laws oracle regress fidelity
-$(foreach d,$(TEST_DIRS) fault,$(eval FLAGS-tests/$d = -I$(BUILD) -Itests/unit $$(CUNIT_CFLAGS)))
+$(foreach d,$(TEST_DIRS) fault fuzz bench,$(eval FLAGS-tests/$d = -I$(BUILD) -Itests/unit $$(CUNIT_CFLAGS)))
 
 X86_ONLY := $(if $(findstring x86_64,$(MACHINE)),,$(addprefix sim/tensor/isa_,$(addsuffix .c,amx avx2 avx512)))
 CLI_SRC   := $(wildcard sim/cli/*.c)
@@ -53,6 +53,9 @@ LIB_OBJ   := $(call obj,$(LIB_SRC))
 CLI_OBJ   := $(call obj,$(CLI_SRC))
 TEST_OBJ  := $(call obj,$(TEST_SRC))
 FAULT_OBJ := $(call obj,$(FAULT_SRC))
+# What tests share (tests/unit/*.c that are no suite) also serves benchmarks and fuzzers.
+HELP_SRC  := $(filter-out tests/unit/main.c tests/unit/test_%,$(wildcard tests/unit/*.c))
+BENCHES   := $(patsubst tests/bench/%.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(FUZZ_SRC))
 SONAME    := libradial.so.$(firstword $(subst ., ,$(VERSION)))
 
@@ -78,8 +81,8 @@ demo: all ## a tour: generate, evaluate, replay, sweep, plot (under 5 minutes)
 test: $(BUILD)/radial $(BUILD)/unit $(BUILD)/fault ## run all tests
 	@BUILD=$(BUILD) tests/run.sh
 
-bench: all ## measure speed on this machine
-	@RADIAL=./radial tests/bench/run.sh
+bench: all $(BENCHES) ## measure speed on this machine
+	@RADIAL=./radial BUILD=$(BUILD) tests/bench/run.sh
 
 train: all ## train the committed models again; CORPUS="a.txt b.txt" for your own text
 	@RADIAL=./radial tests/demo/train.sh $(CORPUS)
@@ -89,7 +92,11 @@ fuzz: ## fuzz every reader of outside files for FUZZ_S=10 seconds each (needs cl
 	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer-no-link,address,undefined CI= \
 	    FUZZ_S=$(FUZZ_S) fuzz-run
 
-lint: check-deps check-globals ## check arrows, statics, format, sizes, names, scripts
+lint: ## check arrows, statics, format, sizes, names, scripts
+	@$(MAKE) --no-print-directory -k check-deps check-globals check-text
+
+.PHONY: check-text
+check-text:
 	@tests/lint/lint.sh $(C_FILES)
 
 check-deps: ## check that sim/ keeps to the arrows of sim/DEPS
@@ -148,6 +155,12 @@ $(BUILD)/unit: $(TEST_OBJ) $(BUILD)/libradial.a
 $(BUILD)/fault: $(FAULT_OBJ) $(BUILD)/libradial.a
 	$(call say,LD) $(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $^ $(LIB_LIBS)
 
+$(BUILD)/helpers.a: $(call obj,$(HELP_SRC))
+	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^
+
+$(BENCHES): $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/helpers.a $(BUILD)/libradial.a
+	$(call say,LD) $(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
 .PHONY: fuzz-run
 fuzz-run: $(FUZZERS)
 	@for f in $^; do \
@@ -157,7 +170,7 @@ fuzz-run: $(FUZZERS)
 	        $$corpus $$seeds || exit 1; \
 	done
 
-$(FUZZERS): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libradial.a
+$(FUZZERS): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/helpers.a $(BUILD)/libradial.a
 	$(call say,LD) $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
@@ -185,4 +198,4 @@ $(BUILD)/tests/unit/main.o: $(BUILD)/suites.def
 $(BUILD)/tests/fault/main.o: $(BUILD)/faults.def
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(FAULT_OBJ)) \
-         $(patsubst %.c,$(BUILD)/%.d,$(FUZZ_SRC))
+         $(patsubst %.c,$(BUILD)/%.d,$(FUZZ_SRC) $(wildcard tests/bench/*.c))

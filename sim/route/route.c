@@ -4,6 +4,7 @@
 #include "base/near.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RAD_POLICY(name) extern const struct rad_policy rad_policy_##name;
@@ -89,8 +90,7 @@ static enum rad_status set_one(struct rad_route *route, char **rest, struct rad_
     const char *value = number_of(pair, equals + 1);
     const enum rad_status status =
         rad_params_set(route->policy->params, route->params, pair, value, err);
-    return status == RAD_OK ? RAD_OK
-                            : rad_fail_in(err, status, "policy %s", route->policy->name);
+    return status == RAD_OK ? RAD_OK : rad_fail_in(err, status, "policy %s", route->policy->name);
 }
 
 enum rad_status rad_route_parse(struct rad_route *out, const char *text, int32_t n_layer,
@@ -114,8 +114,17 @@ enum rad_status rad_route_parse(struct rad_route *out, const char *text, int32_t
     return out->policy->check(out->params, n_layer, err);
 }
 
+/* As few digits as read back to the same double. */
+static void number_text(double value, char out[32])
+{
+    snprintf(out, 32, "%.15g", value);
+    if (strtod(out, NULL) < value || strtod(out, NULL) > value)
+        snprintf(out, 32, "%.17g", value);
+}
+
 void rad_route_text(const struct rad_route *route, char *out, size_t size)
 {
+    char number[32];
     int used = snprintf(out, size, "%s", route->policy->name);
     const struct rad_param *p = route->policy->params;
     for (char sep = ':'; p->key != NULL && used >= 0 && (size_t)used < size; p++) {
@@ -123,9 +132,9 @@ void rad_route_text(const struct rad_route *route, char *out, size_t size)
         if (isnan(value))
             continue; /* optional and not given */
         const char *word = word_of(p, value);
-        used += word != NULL
-                    ? snprintf(out + used, size - (size_t)used, "%c%s=%s", sep, p->key, word)
-                    : snprintf(out + used, size - (size_t)used, "%c%s=%.9g", sep, p->key, value);
+        number_text(value, number);
+        used += snprintf(out + used, size - (size_t)used, "%c%s=%s", sep, p->key,
+                         word != NULL ? word : number);
         sep = ',';
     }
 }

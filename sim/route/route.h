@@ -32,13 +32,13 @@ static inline float rad_router_bonus(double price, int32_t hop, int32_t n_layer)
 /* What a policy may see at one hop of n_tok tokens. Arrays are borrowed for the call. */
 struct rad_hop {
     int32_t n_tok, n_layer;
-    int32_t hop;            /* 0 at the embedding */
+    int32_t hop; /* 0 at the embedding */
     int32_t max_hops;
     enum rad_route_phase phase;
-    const float *score;     /* [n_tok][n_layer + 1], last column the output node; NULL: no router */
-    const int32_t *last;    /* [n_tok] layer of the previous hop, -1 at hop 0 */
-    const int64_t *seq;     /* [n_tok] sequence id */
-    const int32_t *pos;     /* [n_tok] position */
+    const float *score;  /* [n_tok][n_layer + 1], last column the output node; NULL: no router */
+    const int32_t *last; /* [n_tok] layer of the previous hop, -1 at hop 0 */
+    const int64_t *seq;  /* [n_tok] sequence id */
+    const int32_t *pos;  /* [n_tok] position */
 };
 
 /* What a policy is: one route_<name>.c and one row of policies.def. decide() writes dest[n_tok]: a
@@ -50,7 +50,7 @@ struct rad_policy {
     const struct rad_param *params; /* ends with RAD_PARAM_END */
     size_t params_bytes;
     bool needs_router;
-    bool any_order;                 /* may produce paths that go back or repeat */
+    bool any_order; /* may produce paths that go back or repeat */
     /* May refuse parameters for a model of n_layer layers; NULL: nothing to check. */
     enum rad_status (*check)(const void *params, int32_t n_layer, struct rad_err *err);
     enum rad_status (*decide)(const void *params, const struct rad_hop *hop, int32_t *dest,

@@ -10,7 +10,7 @@ struct skip {
 
 static const struct rad_param skip_params[] = {
     {"frac", offsetof(struct skip, frac), RAD_DIM_ONE, 0, 1, 0.5, "share of layers skipped"},
-    {"seed", offsetof(struct skip, seed), RAD_DIM_ONE, 0, 9007199254740992.0, 0, "of the draws"},
+    {"seed", offsetof(struct skip, seed), RAD_DIM_INT, 0, 9007199254740992.0, 0, "of the draws"},
     RAD_PARAM_END,
 };
 

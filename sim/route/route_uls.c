@@ -60,9 +60,9 @@ static enum rad_status decide(const void *params, const struct rad_hop *h, int32
     const struct uls *p = params;
     const bool all = p->speedup <= 1 || (h->phase == RAD_ROUTE_PREFILL && p->phase < 1);
     for (int32_t t = 0; t < h->n_tok; t++)
-        dest[t] = !all                           ? next_kept(p, h->n_layer, h->last[t])
+        dest[t] = !all                          ? next_kept(p, h->n_layer, h->last[t])
                   : h->last[t] + 1 < h->n_layer ? h->last[t] + 1
-                                                 : RAD_EXIT;
+                                                : RAD_EXIT;
     return RAD_OK;
 }
 

@@ -16,6 +16,8 @@ enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode, struct ra
     *out = calloc(1, sizeof **out);
     if (*out == NULL)
         return rad_fail(err, RAD_E_NOMEM, "gemm: cannot allocate its scratch");
+    if (openblas_get_num_threads() != 1) /* a caller that did not start with rad_tensor_repair */
+        openblas_set_num_threads(1);
     (*out)->amx = mode == RAD_GEMM_BF16 && rad_amx_enable();
     return RAD_OK;
 }
@@ -52,7 +54,7 @@ void rad_gemm_run(rad_gemm *g, const struct rad_mm *mm)
 {
     if (mm->m == 0 || mm->n == 0)
         return;
-    if (g->amx && mm->m > 1 && reserve(g, rad_amx_scratch(mm))) {
+    if (g->amx && mm->m > 1 && mm->k > 0 && reserve(g, rad_amx_scratch(mm))) {
         rad_amx_gemm(mm, g->scratch);
         return;
     }
@@ -86,15 +88,10 @@ void rad_linear(rad_gemm *g, int32_t m, int32_t in, int32_t out, const float *x,
 void rad_linear_back(rad_gemm *g, int32_t m, int32_t in, int32_t out, const float *dy,
                      const float *w, float *dx)
 {
-    rad_gemm_run(g, &(struct rad_mm){.m = m,
-                                     .n = in,
-                                     .k = out,
-                                     .a = dy,
-                                     .lda = out,
-                                     .b = w,
-                                     .ldb = in,
-                                     .c = dx,
-                                     .ldc = in});
+    rad_gemm_run(
+        g,
+        &(struct rad_mm){
+            .m = m, .n = in, .k = out, .a = dy, .lda = out, .b = w, .ldb = in, .c = dx, .ldc = in});
 }
 
 void rad_linear_grad(rad_gemm *g, int32_t m, int32_t in, int32_t out, const float *x,

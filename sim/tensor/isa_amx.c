@@ -89,8 +89,8 @@ static void take_columns(__m512i w[16], const float *x, int32_t ld, int rows, in
     for (int j = 0; j < 16; j++) {
         const float *p = x + (size_t)(2 * j) * (size_t)ld;
         const __m512 lo = 2 * j < k ? _mm512_maskz_loadu_ps(first(rows), p) : _mm512_setzero_ps();
-        const __m512 hi =
-            2 * j + 1 < k ? _mm512_maskz_loadu_ps(first(rows), p + ld) : _mm512_setzero_ps();
+        const __m512 hi = 2 * j + 1 < k ? _mm512_maskz_loadu_ps(first(rows), p + ld)
+                                        : _mm512_setzero_ps();
         const __m512i a = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(lo));
         const __m512i b = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(hi));
         w[j] = _mm512_or_si512(a, _mm512_slli_epi32(b, 16));

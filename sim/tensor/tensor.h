@@ -73,7 +73,7 @@ struct rad_adamw {
 struct rad_kernels {
     const char *name;
     float (*dot)(size_t n, const float *a, const float *b);
-    void (*add)(size_t n, const float *x, float *y);            /* y += x */
+    void (*add)(size_t n, const float *x, float *y); /* y += x */
     void (*axpy)(size_t n, float alpha, const float *x, float *y);
     /* y = x / rms(x) * w; rstd[n_row] receives 1 / rms. w NULL: all ones. */
     void (*rmsnorm)(size_t n_row, size_t d, float eps, const float *x, const float *w, float *y,
@@ -119,13 +119,13 @@ void rad_rope_table(int32_t n_pos, int32_t d_head, double theta, float *cs);
  * key-value head h / (n_head / n_kv). Scores are scaled by 1/sqrt(d_head). */
 struct rad_attend {
     int32_t n_q, n_k, n_head, n_kv, d_head;
-    const float *q;      /* [n_q][ldq], heads side by side */
+    const float *q; /* [n_q][ldq], heads side by side */
     int32_t ldq;
-    const float *k, *v;  /* [n_k][ldkv] */
+    const float *k, *v; /* [n_k][ldkv] */
     int32_t ldkv;
     const int32_t *n_see; /* [n_q], not decreasing, 1..n_k */
-    float *p;            /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
-    float *out;          /* [n_q][ldo] */
+    float *p;             /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
+    float *out;           /* [n_q][ldo] */
     int32_t ldo;
 };
 void rad_attend(rad_gemm *g, const struct rad_attend *a);

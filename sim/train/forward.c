@@ -134,8 +134,7 @@ static const float *key_row(const struct shard *s, struct key_ref ref)
 
 /* The keys of one sequence at this layer in position order, own rows included, and how many of
  * them each query sees. Keys that are exactly the visit's own rows need no list. */
-static enum rad_status list_keys(struct shard *s, struct visit *v, int32_t seq,
-                                 struct rad_err *err)
+static enum rad_status list_keys(struct shard *s, struct visit *v, int32_t seq, struct rad_err *err)
 {
     struct visit_seq *q = &v->seq[seq];
     const struct key_ref *cache = s->cache + (size_t)v->layer * (size_t)s->n_tok;
@@ -219,7 +218,7 @@ static enum rad_status visit_buffers(struct shard *s, struct visit *v, struct ra
     v->att = floats(s, n, dq), v->x1 = floats(s, n, d), v->n2 = floats(s, n, d);
     v->up = floats(s, n, (c->act == RAD_ACT_SWIGLU ? 2 : 1) * ffn), v->act = floats(s, n, ffn);
     NEED(s, stats && v->x && v->n1 && v->qkv && v->att && v->x1 && v->n2 && v->up && v->act ? s
-                                                                                          : NULL);
+                                                                                            : NULL);
     v->stat1 = stats, v->stat2 = stats + 2 * n;
     return RAD_OK;
 }
@@ -283,8 +282,7 @@ static enum rad_status make_visit(struct shard *s, const struct hop_step *st, in
         struct visit_seq *q = &v->seq[i / s->ctx];
         if (q->n_q++ == 0)
             q->row = v->n;
-        s->cache[(size_t)layer * (size_t)s->n_tok + (size_t)i] =
-            (struct key_ref){s->n_visit, v->n};
+        s->cache[(size_t)layer * (size_t)s->n_tok + (size_t)i] = (struct key_ref){s->n_visit, v->n};
         v->idx[v->n++] = i;
         s->last[i] = layer;
     }

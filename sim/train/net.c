@@ -169,7 +169,8 @@ static double init_std(const struct net *net, const struct net_tensor *t)
     const double base = 0.5 / sqrt((double)c->d_model);
     if (t->at == net->router.w2 && c->router_hidden > 0)
         return 0.01;
-    for (int32_t l = 0; l < c->n_layer; l++) /* outputs into the residual stream: GPT-2's 1/sqrt(2L) */
+    for (int32_t l = 0; l < c->n_layer;
+         l++) /* outputs into the residual stream: GPT-2's 1/sqrt(2L) */
         if (t->at == net->layer[l].o || t->at == net->layer[l].down)
             return base / sqrt(2.0 * c->n_layer);
     return base;
@@ -196,8 +197,9 @@ enum rad_status net_init(struct net *net, uint64_t seed, struct rad_err *err)
         RAD_TRY(rad_rng_open(&rng, seed, (uint64_t)i + 1, err));
         const double std = init_std(net, &t[i]);
         for (size_t k = 0; k < count; k++)
-            net->w[t[i].at + k] =
-                gain ? 1.0f : t[i].n_dim == 1 ? 0.0f : (float)(std * rad_rng_normal(rng));
+            net->w[t[i].at + k] = gain              ? 1.0f
+                                  : t[i].n_dim == 1 ? 0.0f
+                                                    : (float)(std * rad_rng_normal(rng));
         rad_rng_close(rng);
     }
     if (net->card.router_hidden > net->card.n_layer)

@@ -21,18 +21,19 @@ struct layer_at {
     size_t norm1, qkv, o, norm2, up, down; /* norms: [d] weight, LayerNorm: then [d] bias */
 };
 struct router_at {
-    size_t w1, b1, hop, last, price, w2, b2; /* [r][d] [r] [max_hops+1][r] [L+1][r] [r] [L+1][r] [L+1] */
+    size_t w1, b1, hop, last, price, w2,
+        b2; /* [r][d] [r] [max_hops+1][r] [L+1][r] [r] [L+1][r] [L+1] */
 };
 
 struct net {
     struct rad_card card;
     float eps;
     double rope_theta;
-    size_t n_param, n_trunk;             /* router parameters are the last */
-    size_t embed, head, norm_f;          /* head == embed if tied */
+    size_t n_param, n_trunk;    /* router parameters are the last */
+    size_t embed, head, norm_f; /* head == embed if tied */
     struct layer_at layer[RAD_MAX_LAYER > 64 ? 64 : RAD_MAX_LAYER];
     struct router_at router;
-    float *w; /* [n_param] */
+    float *w;  /* [n_param] */
     float *cs; /* [n_ctx][d_head] RoPE table */
 };
 
@@ -59,9 +60,9 @@ struct key_ref {
 
 struct visit_seq { /* the part of a visit that belongs to one sequence */
     int32_t row, n_q, n_k;
-    struct key_ref *key;   /* [n_k] in position order; NULL: own rows row..row+n_k */
-    int32_t *n_see;        /* [n_q] */
-    float *p;              /* [n_head][n_q][n_k] */
+    struct key_ref *key; /* [n_k] in position order; NULL: own rows row..row+n_k */
+    int32_t *n_see;      /* [n_q] */
+    float *p;            /* [n_head][n_q][n_k] */
 };
 
 struct visit {
@@ -72,20 +73,20 @@ struct visit {
     float *qkv;            /* [n][dq + 2 dkv] after RoPE */
     float *att;            /* [n][dq] */
     float *x1, *n2, *stat2;
-    float *up, *act;       /* [n][2 ffn or ffn], [n][ffn] */
-    float *dkv;            /* [n][2 dkv] gradient of K and V rows, backward only */
+    float *up, *act; /* [n][2 ffn or ffn], [n][ffn] */
+    float *dkv;      /* [n][2 dkv] gradient of K and V rows, backward only */
 };
 
 struct hop_step { /* the state of all live tokens before a hop */
     int32_t n;
-    int32_t *idx;     /* [n] */
-    float *y, *stat;  /* final norm: [n][d] */
-    float *x;         /* [n][d] state */
-    float *p;         /* [n][V] softmax of the head; NULL: head not evaluated here */
-    float *loss;      /* [n] cross entropy against the target distribution */
+    int32_t *idx;           /* [n] */
+    float *y, *stat;        /* final norm: [n][d] */
+    float *x;               /* [n][d] state */
+    float *p;               /* [n][V] softmax of the head; NULL: head not evaluated here */
+    float *loss;            /* [n] cross entropy against the target distribution */
     float *rn, *ru, *score; /* router: [n][d] normalised input, [n][r] pre-activation, [n][L+1] */
-    int32_t *dest;    /* [n] layer or RAD_EXIT */
-    int32_t *last;    /* [n] */
+    int32_t *dest;          /* [n] layer or RAD_EXIT */
+    int32_t *last;          /* [n] */
     int32_t first_visit, n_visit;
 };
 
@@ -93,19 +94,19 @@ struct shard {
     const struct net *net;
     rad_gemm *gemm;
     rad_arena *arena;
-    int32_t n_seq, n_tok; /* tokens in all; sequence s has tokens [s * T, (s+1) * T) */
-    int32_t ctx;          /* T */
-    const int32_t *token; /* [n_tok] */
-    float *h;             /* [n_tok][d] */
-    int32_t *last;        /* [n_tok] layer of the last hop, -1 */
-    int32_t *pos;         /* [n_tok] */
+    int32_t n_seq, n_tok;  /* tokens in all; sequence s has tokens [s * T, (s+1) * T) */
+    int32_t ctx;           /* T */
+    const int32_t *token;  /* [n_tok] */
+    float *h;              /* [n_tok][d] */
+    int32_t *last;         /* [n_tok] layer of the last hop, -1 */
+    int32_t *pos;          /* [n_tok] */
     struct key_ref *cache; /* [L][n_tok] latest visit of token at layer; visit -1: none */
     struct visit *visit;
     int32_t n_visit, cap_visit;
     struct hop_step *step;
     int32_t n_step;
-    const float *price;   /* [n_seq] router price, NULL without a router */
-    int64_t seq_id;       /* of the first sequence, for seeded policies */
+    const float *price; /* [n_seq] router price, NULL without a router */
+    int64_t seq_id;     /* of the first sequence, for seeded policies */
 };
 
 /* Start a shard: allocate from the arena, embed the tokens. */
@@ -122,8 +123,7 @@ RAD_MUST_CHECK enum rad_status step_router(struct shard *s, struct hop_step *st,
                                            struct rad_err *err);
 
 /* Run the visits that dest[] of the step asks for. */
-RAD_MUST_CHECK enum rad_status shard_hop(struct shard *s, struct hop_step *st,
-                                         struct rad_err *err);
+RAD_MUST_CHECK enum rad_status shard_hop(struct shard *s, struct hop_step *st, struct rad_err *err);
 
 /* The attention call of one sequence of a visit; keys written by other visits are collected into
  * the arena, so the caller marks and resets it. */
@@ -136,8 +136,8 @@ RAD_MUST_CHECK enum rad_status shard_hop_back(struct shard *s, const struct hop_
                                               float *grad, struct rad_err *err);
 /* weight[n]: of each row's loss; target as in step_head. */
 RAD_MUST_CHECK enum rad_status step_head_back(struct shard *s, const struct hop_step *st,
-                                              const float *target, const float *weight,
-                                              float *dh, float *grad, struct rad_err *err);
+                                              const float *target, const float *weight, float *dh,
+                                              float *grad, struct rad_err *err);
 /* dscore [n][L+1]; the router's input is not differentiated. */
 RAD_MUST_CHECK enum rad_status step_router_back(struct shard *s, const struct hop_step *st,
                                                 int32_t hop, const float *price,

@@ -60,8 +60,8 @@ static void apply(void *ctx, int task, int thread)
         struct rad_adamw o = u->o;
         o.decay = p->decay ? o.decay : 0.0f;
         if (from < to)
-            rad_kernels()->adamw(to - from, &o, t->worker[0].grad + from, t->m + from,
-                                 t->v + from, t->net.w + from);
+            rad_kernels()->adamw(to - from, &o, t->worker[0].grad + from, t->m + from, t->v + from,
+                                 t->net.w + from);
     }
 }
 

@@ -109,8 +109,8 @@ static enum rad_status measure_table(struct trainer *t, struct rad_train_report 
                                      struct rad_err *err)
 {
     static const double rel[] = {2.0, 1.5, 1.2, 1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.22, 0.16, 0.12};
-    static const double absolute[] = {0.006, 0.004, 0.0025, 0.0015, 0.0008, 0.0,
-                                      -0.005, -0.01, -0.02, -0.05, -1.0};
+    static const double absolute[] = {0.006,  0.004, 0.0025, 0.0015, 0.0008, 0.0,
+                                      -0.005, -0.01, -0.02,  -0.05,  -1.0};
     double grid[32];
     int n = 0;
     for (size_t i = 0; i < sizeof rel / sizeof rel[0]; i++)

@@ -34,8 +34,8 @@ static uint64_t spec_hash(const struct trainer *t)
     memcpy(&s.router, &t->spec->router, sizeof s.router);
     uint64_t h = rad_hash(&s, sizeof s, 1);
     const struct rad_card *c = &t->spec->card;
-    const int64_t shape[] = {c->n_layer, c->d_model, c->n_head,        c->n_kv,    c->ffn,
-                             c->vocab,   c->n_ctx,   c->norm,          c->act,     c->tied,
+    const int64_t shape[] = {c->n_layer, c->d_model,  c->n_head,       c->n_kv, c->ffn,
+                             c->vocab,   c->n_ctx,    c->norm,         c->act,  c->tied,
                              c->d_head,  c->max_hops, c->router_hidden};
     h = rad_hash(shape, sizeof shape, h);
     for (int i = 0; i < t->corpus.n_file; i++)
@@ -119,8 +119,7 @@ enum rad_status state_load(struct trainer *t, const char *out, bool *found, stru
 
 /* ---- the model folder ---------------------------------------------------------------------- */
 
-static struct rad_model_config config_of(const struct trainer *t,
-                                         const struct rad_train_report *r)
+static struct rad_model_config config_of(const struct trainer *t, const struct rad_train_report *r)
 {
     const struct rad_card *card = &t->net.card;
     struct rad_model_config c = {.card = *card,
@@ -154,8 +153,9 @@ static enum rad_status write_card(const struct trainer *t, const struct rad_trai
                    c->d_model, c->n_head, c->ffn, c->n_ctx);
     rad_buf_printf(&b, "| parameters | %zu (router %zu) |\n", t->net.n_param,
                    t->net.n_param - t->net.n_trunk);
-    rad_buf_printf(&b, "| corpus | %d files, %lld training bytes, %lld validation bytes (the last "
-                       "%g of every file) |\n",
+    rad_buf_printf(&b,
+                   "| corpus | %d files, %lld training bytes, %lld validation bytes (the last "
+                   "%g of every file) |\n",
                    t->corpus.n_file, (long long)t->corpus.n_train, (long long)t->corpus.n_val,
                    io->val_frac);
     rad_buf_printf(&b, "| steps, tokens | %lld, %lld |\n", (long long)t->step,
@@ -171,8 +171,9 @@ static enum rad_status write_card(const struct trainer *t, const struct rad_trai
         rad_buf_printf(&b, "\n%s\n", io->note);
     for (int32_t i = 0; i < r->n_table; i++)
         rad_buf_printf(&b, "%s| %.4f | %.4f | %.4f |\n",
-                       i ? "" : "\n| depth share | price, nats per layer | NLL (every 8th window) "
-                                "|\n|---|---|---|\n",
+                       i ? ""
+                         : "\n| depth share | price, nats per layer | NLL (every 8th window) "
+                           "|\n|---|---|---|\n",
                        r->depth_frac[i], r->price[i], r->nll[i]);
     snprintf(path, sizeof path, "%s/README.md", io->out);
     const enum rad_status status =
@@ -223,9 +224,27 @@ static enum rad_status read_all(struct net *net, const rad_tensors *file, struct
     return RAD_OK;
 }
 
+/* Equal tensor shapes do not make equal networks. */
+static enum rad_status take_config(struct net *net, const char *folder, struct rad_err *err)
+{
+    struct rad_model_config config;
+    RAD_TRY(rad_model_config_open(&config, folder, err));
+    const struct rad_card *a = &net->card, *b = &config.card;
+    if (a->n_head != b->n_head || a->n_kv != b->n_kv || a->norm != b->norm || a->act != b->act)
+        return rad_fail(err, RAD_E_RANGE,
+                        "%s: has other heads (%d, %d for keys), norm or activation than the spec "
+                        "(%d, %d)",
+                        folder, b->n_head, b->n_kv, a->n_head, a->n_kv);
+    net->eps = config.rms_eps;
+    net->rope_theta = config.rope_theta;
+    rad_rope_table(a->n_ctx, a->d_head, net->rope_theta, net->cs);
+    return RAD_OK;
+}
+
 enum rad_status model_load(struct net *net, const char *folder, struct rad_err *err)
 {
     rad_tensors *file = NULL;
+    RAD_TRY(take_config(net, folder, err));
     RAD_TRY(rad_tensors_open(&file, folder, err));
     const enum rad_status status = read_all(net, file, err);
     rad_tensors_close(file);

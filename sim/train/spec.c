@@ -79,8 +79,7 @@ static enum rad_status text(const rad_yaml_node *map, const char *key, char *out
     return RAD_OK;
 }
 
-static enum rad_status read_model(struct rad_card *c, const rad_yaml_node *map,
-                                  struct rad_err *err)
+static enum rad_status read_model(struct rad_card *c, const rad_yaml_node *map, struct rad_err *err)
 {
     static const char *const keys[] = {"n_layer", "d_model", "n_head", "n_kv", "ffn",
                                        "ctx",     "norm",    "act",    "tied"};
@@ -110,9 +109,8 @@ static enum rad_status read_model(struct rad_card *c, const rad_yaml_node *map,
 static enum rad_status read_router(struct rad_train_spec *s, const rad_yaml_node *map,
                                    struct rad_err *err)
 {
-    static const char *const keys[] = {"hidden",        "max_hops",     "price", "full",
-                                       "explore_first", "explore_last", "depth_loss",
-                                       "weight"};
+    static const char *const keys[] = {"hidden",        "max_hops",     "price",      "full",
+                                       "explore_first", "explore_last", "depth_loss", "weight"};
     s->card.max_hops = s->card.n_layer;
     if (map == NULL)
         return RAD_OK;
@@ -127,8 +125,8 @@ static enum rad_status read_router(struct rad_train_spec *s, const rad_yaml_node
             return rad_yaml_fail(price, err, RAD_E_PARSE,
                                  "'price' must be [lowest, highest] nats per layer visit");
         RAD_TRY(rad_yaml_real(rad_yaml_at(price, 0), 1e-6, 10, &s->router.price_min, err));
-        RAD_TRY(rad_yaml_real(rad_yaml_at(price, 1), s->router.price_min, 10,
-                              &s->router.price_max, err));
+        RAD_TRY(rad_yaml_real(rad_yaml_at(price, 1), s->router.price_min, 10, &s->router.price_max,
+                              err));
     }
     TRAIN_REAL(map, "full", 0, 1, s->router.full);
     TRAIN_REAL(map, "explore_first", 0, 1, s->router.explore_first);
@@ -179,10 +177,10 @@ static enum rad_status read_run(struct rad_train_spec *s, const rad_yaml_node *r
 static enum rad_status read_spec(struct rad_train_spec *s, const rad_yaml_node *root,
                                  struct rad_err *err)
 {
-    static const char *const keys[] = {"model", "steps",   "batch",      "shards",  "seed",
-                                       "lr",    "beta1",   "beta2",      "decay",   "clip",
-                                       "save",  "distill", "checkpoint", "teacher", "init",
-                                       "router", "policy", "precision"};
+    static const char *const keys[] = {"model",  "steps",   "batch",      "shards",  "seed",
+                                       "lr",     "beta1",   "beta2",      "decay",   "clip",
+                                       "save",   "distill", "checkpoint", "teacher", "init",
+                                       "router", "policy",  "precision"};
     const rad_yaml_node *model = NULL;
     *s = defaults;
     RAD_TRY(rad_yaml_only(root, keys, sizeof keys / sizeof keys[0], err));

@@ -97,7 +97,7 @@ static enum rad_status make_target(const struct pass *p, struct shard *s, const 
 
 /* ---- router values ----------------------------------------------------------------------- */
 
-struct value { /* per token: the best continuation found so far, walking backwards */
+struct value {  /* per token: the best continuation found so far, walking backwards */
     float gain; /* G of the next state, 0 once the token leaves there */
     float loss; /* of the next state */
 };

@@ -20,50 +20,50 @@
 
 /* What a spec file says (YAML; keys in docs/training.md and `radial train --help`). */
 struct rad_train_spec {
-    struct rad_card card;          /* model: {...}; router: {hidden, max_hops} */
+    struct rad_card card; /* model: {...}; router: {hidden, max_hops} */
     int64_t steps;
-    int32_t batch;                 /* sequences of card.n_ctx tokens per step */
-    int32_t shards;                /* parts of a batch that are summed in fixed order */
+    int32_t batch;  /* sequences of card.n_ctx tokens per step */
+    int32_t shards; /* parts of a batch that are summed in fixed order */
     uint64_t seed;
     struct {
-        double max, min;           /* cosine from max to min after warmup steps */
+        double max, min; /* cosine from max to min after warmup steps */
         int64_t warmup;
     } lr;
     double beta1, beta2, decay, clip; /* AdamW, global gradient norm */
-    enum rad_gemm_mode gemm;       /* precision: fp32 | bf16 (products in bfloat16 on AMX) */
-    char teacher[RAD_TRAIN_PATH];  /* model folder, "" none */
-    char init[RAD_TRAIN_PATH];     /* model folder to start from, "" random */
-    double distill;                /* share of the teacher's distribution in the target */
-    char policy[128];              /* fixed paths, "" for dense or router */
+    enum rad_gemm_mode gemm;          /* precision: fp32 | bf16 (products in bfloat16 on AMX) */
+    char teacher[RAD_TRAIN_PATH];     /* model folder, "" none */
+    char init[RAD_TRAIN_PATH];        /* model folder to start from, "" random */
+    double distill;                   /* share of the teacher's distribution in the target */
+    char policy[128];                 /* fixed paths, "" for dense or router */
     struct {
         double price_min, price_max; /* nats per layer visit, drawn log-uniformly per sequence */
         double full;                 /* share of sequences that must visit n_layer layers */
         double explore_first, explore_last; /* share of random decisions, linear over the run */
-        double depth_loss;           /* weight of the loss at states before the output node */
-        double weight;               /* of the router's regression loss */
+        double depth_loss; /* weight of the loss at states before the output node */
+        double weight;     /* of the router's regression loss */
     } router;
-    double checkpoint_s;           /* seconds between resumable checkpoints */
-    enum rad_dtype save_dtype;     /* F32 or BF16 */
+    double checkpoint_s;       /* seconds between resumable checkpoints */
+    enum rad_dtype save_dtype; /* F32 or BF16 */
 };
 
 struct rad_train_io {
-    const char *const *text;       /* corpus files */
+    const char *const *text; /* corpus files */
     int n_text;
-    double val_frac;               /* the last share of every file, never trained on */
-    const char *out;               /* model folder to write */
-    int threads;                   /* 0: one per CPU */
+    double val_frac; /* the last share of every file, never trained on */
+    const char *out; /* model folder to write */
+    int threads;     /* 0: one per CPU */
     /* Called after every step, from the calling thread; false stops the run at a checkpoint. */
     bool (*progress)(void *ctx, int64_t step, int64_t steps, double loss, double tokens_per_s);
     void *ctx;
-    const char *note;              /* a line for the model card: who made it, from what */
+    const char *note; /* a line for the model card: who made it, from what */
 };
 
 struct rad_train_report {
-    int64_t steps, tokens;         /* done, this run and those before it */
-    double seconds;                /* training time, this run and those before it */
+    int64_t steps, tokens; /* done, this run and those before it */
+    double seconds;        /* training time, this run and those before it */
     double train_nll, val_nll, val_bytes, mean_depth; /* nats per token, on all of val; NaN */
     bool resumed, stopped;
-    int32_t n_table;               /* measured budget table of a router */
+    int32_t n_table; /* measured budget table of a router */
     double depth_frac[32], price[32], nll[32];
 };
 

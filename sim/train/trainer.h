@@ -47,8 +47,8 @@ struct trainer {
     struct worker *worker; /* [spec->shards] */
     struct net_tensor tensor[1024];
     int n_tensor;
-    float *m, *v;          /* [n_param] moments */
-    int32_t *batch;        /* [batch][ctx + 1] */
+    float *m, *v;   /* [n_param] moments */
+    int32_t *batch; /* [batch][ctx + 1] */
     int64_t step;
     double seconds, ema_loss;
 };
@@ -62,8 +62,8 @@ void trainer_shard(void *ctx, int task, int thread);
 /* Hop until every token has left; decide() fills dest of a step. A step's head is evaluated at
  * every hop if the net has a router, else only where tokens leave. */
 struct roam {
-    const float *target;     /* [n_tok][V] or NULL */
-    bool with_head;          /* keep the softmax at every state */
+    const float *target; /* [n_tok][V] or NULL */
+    bool with_head;      /* keep the softmax at every state */
     enum rad_status (*decide)(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
                               struct rad_err *err);
     void *ctx;
@@ -92,8 +92,7 @@ RAD_MUST_CHECK enum rad_status model_save(const struct trainer *t, const struct 
                                           const struct rad_train_report *report,
                                           struct rad_err *err);
 /* Read the weights of a model folder whose card must fit; router weights only if both have one. */
-RAD_MUST_CHECK enum rad_status model_load(struct net *net, const char *folder,
-                                          struct rad_err *err);
+RAD_MUST_CHECK enum rad_status model_load(struct net *net, const char *folder, struct rad_err *err);
 RAD_MUST_CHECK enum rad_status model_card(const char *folder, struct rad_card *card,
                                           struct rad_err *err);
 

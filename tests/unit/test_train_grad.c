@@ -47,7 +47,8 @@ static double run(struct probe *p, float *grad)
     const struct roam roam = {&p->target[0][0], true, decide, p};
     const struct rad_arena_mark mark = rad_arena_mark(p->arena);
     OK(shard_roam(&s, &roam, &err));
-    const size_t d = (size_t)p->net.card.d_model, dkv = (size_t)(p->net.card.n_kv * p->net.card.d_head);
+    const size_t d = (size_t)p->net.card.d_model,
+                 dkv = (size_t)(p->net.card.n_kv * p->net.card.d_head);
     float *dh = rad_arena_zero(p->arena, (size_t)s.n_tok * d * sizeof *dh);
     for (int32_t v = 0; v < s.n_visit; v++)
         s.visit[v].dkv = rad_arena_zero(p->arena, (size_t)s.visit[v].n * 2 * dkv * sizeof(float));
@@ -72,9 +73,19 @@ static double run(struct probe *p, float *grad)
 
 static void setup(struct probe *p, enum rad_norm norm, enum rad_act act, bool tied)
 {
-    const struct rad_card card = {.name = "probe", .n_layer = 3, .d_model = 16, .n_head = 4,
-                                  .n_kv = 2, .d_head = 4, .ffn = 24, .vocab = VOCAB, .n_ctx = CTX,
-                                  .norm = norm, .act = act, .tied = tied, .max_hops = 5,
+    const struct rad_card card = {.name = "probe",
+                                  .n_layer = 3,
+                                  .d_model = 16,
+                                  .n_head = 4,
+                                  .n_kv = 2,
+                                  .d_head = 4,
+                                  .ffn = 24,
+                                  .vocab = VOCAB,
+                                  .n_ctx = CTX,
+                                  .norm = norm,
+                                  .act = act,
+                                  .tied = tied,
+                                  .max_hops = 5,
                                   .router_hidden = 8};
     OK(net_open(&p->net, &card, &err));
     OK(net_init(&p->net, 3, &err));

@@ -1,0 +1,85 @@
+/* args.c - the options that every command has, and numbers in options. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+enum { KEY_FORMAT = 0x1000, KEY_PROGRESS };
+
+static const struct argp_option common_options[] = {
+    {"format", KEY_FORMAT, "F", 0, "Output: table (default), json, csv or md", 90},
+    {"progress", KEY_PROGRESS, "P", 0,
+     "Progress on standard error: auto (default, on a terminal), none or json", 90},
+    {0},
+};
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+    struct rad_cli_common *common = state->input;
+    switch (key) {
+    case KEY_FORMAT:
+        if (!rad_format_parse(arg, &common->format))
+            argp_error(state, "--format: expected table, json, csv or md but found '%s'", arg);
+        return 0;
+    case KEY_PROGRESS:
+        if (!rad_progress_mode_parse(arg, &common->progress))
+            argp_error(state, "--progress: expected auto, none or json but found '%s'", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp common_argp = {.options = common_options, .parser = parse_common};
+const struct argp_child rad_cli_children[] = {{&common_argp, 0, NULL, 0}, {0}};
+
+int rad_cli_parse(const struct argp *argp, int argc, char *argv[], void *options)
+{
+    return argp_parse(argp, argc, argv, 0, NULL, options);
+}
+
+long rad_cli_int(struct argp_state *state, const char *option, const char *text, long min, long max)
+{
+    char *end = NULL;
+    errno = 0;
+    const long value = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || value < min || value > max)
+        argp_error(state, "%s: expected a whole number from %ld to %ld but found '%s'", option, min,
+                   max, text);
+    return value;
+}
+
+double rad_cli_real(struct argp_state *state, const char *option, const char *text, double min,
+                    double max)
+{
+    char *end = NULL;
+    const double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(value) || value < min || value > max)
+        argp_error(state, "%s: expected a number from %g to %g but found '%s'", option, min, max,
+                   text);
+    return value;
+}
+
+int rad_cli_fail(const char *command, const struct rad_err *err)
+{
+    if (ferror(stdout)) /* main says so, once */
+        return EXIT_FAILURE;
+    fprintf(stderr, "radial %s: ", command);
+    rad_out_escape(stderr, err->msg);
+    fputc('\n', stderr);
+    return err->status == RAD_E_ARG ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+void rad_cli_warn(const char *command, const char *fmt, ...)
+{
+    char text[RAD_ERR_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "radial %s: warning: ", command);
+    rad_out_escape(stderr, text);
+    fputc('\n', stderr);
+}

@@ -1,0 +1,128 @@
+/* model_args.c - options and setup that run, eval, profile and bench share. */
+#include "cli/model_args.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void model_args_default(struct model_args *a)
+{
+    *a = (struct model_args){.kv = "hole"};
+}
+
+error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_state *state)
+{
+    switch (key) {
+    case MODEL_KEY_POLICY:
+        a->policy = arg;
+        return 0;
+    case MODEL_KEY_KV:
+        a->kv = arg;
+        return 0;
+    case MODEL_KEY_TRACE:
+        a->trace = arg;
+        return 0;
+    case MODEL_KEY_TOKENS:
+        a->tokens = arg;
+        return 0;
+    case MODEL_KEY_TEXT:
+        if (a->n_text == MODEL_ARGS_TEXT_MAX)
+            argp_error(state, "--text: at most %d files", MODEL_ARGS_TEXT_MAX);
+        else
+            a->text[a->n_text++] = arg;
+        return 0;
+    case MODEL_KEY_CTX:
+        a->ctx = (int)rad_cli_int(state, "--ctx", arg, 2, 1 << 24);
+        return 0;
+    case MODEL_KEY_SEED:
+        a->seed = (uint64_t)rad_cli_int(state, "--seed", arg, 0, 1L << 53);
+        a->has_seed = true;
+        return 0;
+    case MODEL_KEY_STATS:
+        a->stats = true;
+        return 0;
+    case 'j':
+        a->threads = (int)rad_cli_int(state, "--jobs", arg, 1, 256);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (a->folder != NULL)
+            argp_error(state, "expected one MODEL but found '%s' too", arg);
+        a->folder = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (a->folder == NULL)
+            argp_error(state, "expected a MODEL folder");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* --seed is the seed of policy skip too, unless its own seed=... is given. */
+static enum rad_status parse_policy(struct model_args *a, const rad_model *m, struct rad_err *err)
+{
+    const struct rad_model_config *c = rad_model_config(m);
+    char text[256];
+    if (a->policy == NULL)
+        a->policy = c->router.hidden > 0 ? "radial:budget=1" : "dense";
+    const bool seeded = a->has_seed && strncmp(a->policy, "skip", 4) == 0 &&
+                        strstr(a->policy, "seed=") == NULL;
+    snprintf(text, sizeof text, "%s", a->policy);
+    if (seeded)
+        snprintf(text, sizeof text, "%s%cseed=%llu", a->policy,
+                 strchr(a->policy, ':') != NULL ? ',' : ':', (unsigned long long)a->seed);
+    return rad_route_parse(&a->engine.route, text, c->card.n_layer, err);
+}
+
+enum rad_status model_args_open(struct model_args *a, struct model_run *run, struct rad_err *err)
+{
+    a->engine.n_slot = 1;
+    a->engine.stats = a->stats;
+    RAD_TRY(rad_kv_parse(a->kv, &a->engine.kv, err));
+    RAD_TRY(rad_model_open(&run->model, a->folder, err));
+    RAD_TRY(parse_policy(a, run->model, err));
+    return rad_pool_open(&run->pool, a->threads, err);
+}
+
+void model_args_close(struct model_run *run)
+{
+    rad_pool_close(run->pool);
+    rad_model_close(run->model);
+}
+
+enum rad_status model_args_tokens(const struct model_args *a, const struct model_run *run,
+                                  double tail, struct rad_tokens *out, struct rad_err *err)
+{
+    const int32_t ctx = a->ctx > 0 ? a->ctx : rad_model_config(run->model)->card.n_ctx;
+    *out = (struct rad_tokens){0};
+    if ((a->n_text > 0) == (a->tokens != NULL))
+        return rad_fail(err, RAD_E_ARG, "expected either --text or --tokens");
+    enum rad_status status = a->tokens != NULL ? rad_tokens_add_ids(out, run->model, a->tokens, err)
+                                               : RAD_OK;
+    for (int i = 0; i < a->n_text && status == RAD_OK; i++)
+        status = rad_tokens_add_text(out, run->model, a->text[i], ctx, tail, err);
+    return status;
+}
+
+enum rad_status model_args_trace(const struct model_args *a, const struct model_run *run,
+                                 const char *source, const struct rad_tokens *tokens,
+                                 rad_trace_writer **out, struct rad_err *err)
+{
+    *out = NULL;
+    if (a->trace == NULL)
+        return RAD_OK;
+    struct rad_run_text text;
+    struct rad_trace_run r = rad_trace_run_of(run->model, &a->engine, source, tokens, &text);
+    r.seed = a->seed;
+    return rad_trace_create(out, a->trace, &r, err);
+}
+
+enum rad_status model_args_trace_end(rad_trace_writer *w, enum rad_status status, double nll,
+                                     bool forward_only, struct rad_err *err)
+{
+    if (w == NULL)
+        return status;
+    if (status == RAD_OK)
+        return rad_trace_finish(w, nll, forward_only, err);
+    rad_trace_abandon(w);
+    return status;
+}

@@ -1,0 +1,77 @@
+/* model_args.h - private to cli/: what run, eval, profile and bench have in common. */
+#ifndef RAD_MODEL_ARGS_H
+#define RAD_MODEL_ARGS_H
+
+#include "cli/cli.h"
+
+enum { MODEL_ARGS_TEXT_MAX = 64 };
+
+struct model_args {
+    const char *folder, *policy, *kv, *trace, *tokens;
+    const char *text[MODEL_ARGS_TEXT_MAX];
+    int n_text, ctx, threads;
+    bool stats;
+    bool has_seed;
+    uint64_t seed;
+    struct rad_engine_options engine; /* filled by model_args_open */
+};
+
+struct model_run {
+    rad_model *model;
+    rad_pool *pool;
+};
+
+enum {
+    MODEL_KEY_POLICY = 500,
+    MODEL_KEY_KV,
+    MODEL_KEY_TRACE,
+    MODEL_KEY_TEXT,
+    MODEL_KEY_TOKENS,
+    MODEL_KEY_CTX,
+    MODEL_KEY_SEED,
+    MODEL_KEY_STATS
+};
+
+#define MODEL_ARGS_OPTIONS                                                                         \
+    {"policy",                                                                                     \
+     MODEL_KEY_POLICY,                                                                             \
+     "P",                                                                                          \
+     0,                                                                                            \
+     "dense | radial:budget=B | uls:speedup=S | skip:frac=F | oracle:theta=T (default dense, "     \
+     "or radial for a model with a router)",                                                       \
+     1},                                                                                           \
+        {"kv", MODEL_KEY_KV, "K", 0, "cache of skipped layers: hole | project | copy", 1},         \
+        {"text", MODEL_KEY_TEXT, "F", 0, "a text file; may be repeated", 1},                       \
+        {"tokens", MODEL_KEY_TOKENS, "F", 0, "token ids, one sequence per line", 1},               \
+        {"ctx", MODEL_KEY_CTX, "N", 0, "window length (default: the model's)", 1},                 \
+        {"seed", MODEL_KEY_SEED, "S", 0, "of sampling and of policy skip", 1},                     \
+        {"jobs", 'j', "N", 0, "threads (default: one per CPU)", 1},                                \
+        {"trace", MODEL_KEY_TRACE, "T.db", 0, "write what every token did", 1},                    \
+    {                                                                                              \
+        "stats", MODEL_KEY_STATS, NULL, 0, "with --trace: residual norms of every hop", 1          \
+    }
+
+void model_args_default(struct model_args *a);
+error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_state *state);
+
+/* Load the model, parse policy and kv, start the pool. */
+RAD_MUST_CHECK enum rad_status model_args_open(struct model_args *a, struct model_run *run,
+                                               struct rad_err *err);
+void model_args_close(struct model_run *run);
+
+/* The tokens of --text (their last share `tail`) or --tokens. */
+RAD_MUST_CHECK enum rad_status model_args_tokens(const struct model_args *a,
+                                                 const struct model_run *run, double tail,
+                                                 struct rad_tokens *out, struct rad_err *err);
+
+/* Create --trace if given; *out stays NULL otherwise. */
+RAD_MUST_CHECK enum rad_status model_args_trace(const struct model_args *a,
+                                                const struct model_run *run, const char *source,
+                                                const struct rad_tokens *tokens,
+                                                rad_trace_writer **out, struct rad_err *err);
+/* Finish a trace after success, abandon it after failure; returns the status to go on with. */
+RAD_MUST_CHECK enum rad_status model_args_trace_end(rad_trace_writer *w, enum rad_status status,
+                                                    double nll, bool forward_only,
+                                                    struct rad_err *err);
+
+#endif

@@ -1,0 +1,81 @@
+/* cache.c - one layer's KV cache: entries in writing order, linked per token by time. */
+#include "infer/engine.h"
+
+#include <stdlib.h>
+
+enum rad_status kv_open(struct kv_layer *l, const struct rad_card *c, struct rad_err *err)
+{
+    l->latest = malloc((size_t)c->n_ctx * sizeof *l->latest);
+    if (l->latest == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "kv cache: out of memory for %d tokens", c->n_ctx);
+    kv_clear(l, c->n_ctx);
+    return RAD_OK;
+}
+
+void kv_close(struct kv_layer *l)
+{
+    free(l->kv);
+    free(l->pos);
+    free(l->latest);
+    *l = (struct kv_layer){0};
+}
+
+void kv_clear(struct kv_layer *l, int32_t n_tok)
+{
+    l->n = 0;
+    for (int32_t i = 0; i < n_tok; i++)
+        l->latest[i] = -1;
+}
+
+static bool grow(struct kv_layer *l, int32_t width)
+{
+    const int32_t cap = l->cap ? 2 * l->cap : 64;
+    float *kv = realloc(l->kv, (size_t)cap * (size_t)width * sizeof *kv);
+    if (kv == NULL)
+        return false;
+    l->kv = kv;
+    int32_t *ints = malloc(3 * (size_t)cap * sizeof *ints);
+    if (ints == NULL)
+        return false;
+    for (int32_t i = 0; i < l->n; i++) {
+        ints[i] = l->pos[i];
+        ints[cap + i] = l->time[i];
+        ints[2 * cap + i] = l->prev[i];
+    }
+    free(l->pos);
+    l->pos = ints;
+    l->time = ints + cap;
+    l->prev = ints + 2 * cap;
+    l->cap = cap;
+    return true;
+}
+
+float *kv_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time)
+{
+    if (l->n == l->cap && !grow(l, width))
+        return NULL;
+    const int32_t i = l->n++;
+    l->pos[i] = pos;
+    l->time[i] = time;
+    l->prev[i] = l->latest[pos];
+    l->latest[pos] = i;
+    return l->kv + (size_t)i * (size_t)width;
+}
+
+void kv_drop(struct kv_layer *l, int32_t pos)
+{
+    l->latest[pos] = l->prev[l->latest[pos]];
+}
+
+int32_t kv_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry)
+{
+    int32_t n = 0;
+    for (int32_t p = 0; p <= last_pos; p++) {
+        int32_t i = l->latest[p];
+        while (i >= 0 && l->time[i] > time)
+            i = l->prev[i];
+        if (i >= 0)
+            entry[n++] = i;
+    }
+    return n;
+}

@@ -1,0 +1,107 @@
+/* engine.h - private to infer/: weights, KV cache and scratch of the engine. */
+#ifndef RAD_INFER_ENGINE_H
+#define RAD_INFER_ENGINE_H
+
+#include "base/arena.h"
+#include "infer/infer.h"
+#include "tensor/tensor.h"
+
+struct layer_weights { /* borrowed from the model's one block; bias parts NULL for RMS norm */
+    const float *norm1, *norm1_b, *qkv, *o, *norm2, *norm2_b, *up, *down;
+};
+
+struct router_weights {
+    const float *w1, *b1, *hop, *last, *price, *w2, *b2;
+};
+
+struct rad_model {
+    struct rad_model_config config;
+    rad_tokenizer *tokenizer;
+    float *block;
+    size_t n_float;
+    const float *embed, *head, *norm_f, *norm_f_b;
+    struct layer_weights *layer;
+    struct router_weights router;
+    float *cs; /* [n_ctx][d_head] RoPE */
+    char hash[17];
+};
+
+/* The KV cache of one layer of one slot: entries in the order of writing. */
+struct kv_layer {
+    float *kv;       /* [cap][2 dkv]: K row, V row */
+    int32_t *pos;    /* [cap] */
+    int32_t *time;   /* [cap] */
+    int32_t *prev;   /* [cap] earlier entry of the same token, -1 none */
+    int32_t *latest; /* [n_ctx] newest entry of a token, -1 none */
+    int32_t n, cap;
+};
+
+struct slot {
+    int64_t seq;
+    int32_t n_tok;
+    struct kv_layer *layer; /* [n_layer] */
+};
+
+struct path { /* of one row */
+    struct rad_hop_rec *hop;
+    struct rad_hop_stat *stat;
+    int32_t n;
+};
+
+struct rad_engine {
+    const rad_model *model;
+    struct rad_engine_options opt;
+    float price;   /* of a radial policy */
+    bool by_layer; /* forward-only policy: time is the layer */
+    bool router;   /* the router runs after every hop */
+    rad_gemm *gemm;
+    rad_arena *arena;
+    struct slot *slot;
+    /* the rows of the last forward call; all in the arena */
+    int32_t n_row;
+    const struct rad_row *row;
+    int32_t *pos, *last;
+    int64_t *seq;
+    float *h; /* [n_row][d] */
+    struct path *path;
+    int32_t max_time;
+};
+
+/* ---- cache.c ---- */
+RAD_MUST_CHECK enum rad_status kv_open(struct kv_layer *l, const struct rad_card *c,
+                                       struct rad_err *err);
+void kv_close(struct kv_layer *l);
+void kv_clear(struct kv_layer *l, int32_t n_tok);
+/* Append an entry for (pos, time); returns its K row (V follows), NULL if memory ran out. */
+float *kv_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time);
+/* Take the newest entry of pos away again. */
+void kv_drop(struct kv_layer *l, int32_t pos);
+/* The keys that queries at time t of positions up to last_pos may see, in position order. */
+int32_t kv_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry);
+
+/* ---- visit.c: the rows idx[n] meet at a layer at one time ---- */
+struct visit {
+    int32_t layer, time, n;
+    const int32_t *idx; /* ascending */
+};
+RAD_MUST_CHECK enum rad_status visit_run(rad_engine *e, const struct visit *v, struct rad_err *err);
+/* K and V of rows that skip a layer, from their current state (project) or a lower layer (copy). */
+RAD_MUST_CHECK enum rad_status visit_fill(rad_engine *e, const struct visit *v,
+                                          struct rad_err *err);
+
+/* ---- router.c ---- */
+/* Scores [n][n_layer + 1] of rows idx[n], the bonus taken off the output node. */
+RAD_MUST_CHECK enum rad_status router_scores(rad_engine *e, const int32_t *idx, int32_t n,
+                                             int32_t hop, float *score, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status router_price(const rad_model *m, const struct rad_route *route,
+                                            float *price, struct rad_err *err);
+
+/* Append a hop to a row's path; stat may be NULL. */
+RAD_MUST_CHECK enum rad_status path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
+                                        const struct rad_hop_stat *stat, struct rad_err *err);
+
+/* Apply the norm of a model to n rows. */
+void model_norm(const rad_model *m, const float *w, const float *b, int32_t n, const float *x,
+                float *y, float *stat);
+
+#endif

@@ -1,0 +1,160 @@
+/* infer.h - the routed forward pass: models, KV cache semantics, generation, evaluation.
+ *
+ * Tokens move in *times*. For a policy that may go back or repeat (any-order) time is the hop: at
+ * time t every live token makes its t-th visit. For forward-only policies time is the layer. A
+ * visit at time t to layer l attends to itself and to the latest visit at times <= t of each
+ * earlier token to l (definitions.md), in prefill and decode alike, so that both agree. Tokens
+ * that meet at a layer are one GEMM. Model and options are immutable; an engine belongs to one
+ * thread. */
+#ifndef RAD_INFER_H
+#define RAD_INFER_H
+
+#include "base/err.h"
+#include "base/pool.h"
+#include "base/progress.h"
+#include "checkpoint/checkpoint.h"
+#include "route/route.h"
+#include "trace/trace.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- models ------------------------------------------------------------------------------ */
+
+typedef struct rad_model rad_model; /* weights in float32, tokenizer, config; immutable */
+
+/* Load a model folder. errors: those of checkpoint.h; a missing or mis-shaped tensor is named. */
+RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folder,
+                                              struct rad_err *err);
+void rad_model_close(rad_model *m);
+
+const struct rad_model_config *rad_model_config(const rad_model *m);
+const rad_tokenizer *rad_model_tokenizer(const rad_model *m);
+const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 hex digits */
+double rad_model_weight_bytes(const rad_model *m); /* in memory, embedding included */
+
+/* ---- engine ------------------------------------------------------------------------------ */
+
+struct rad_engine_options {
+    struct rad_route route;
+    enum rad_kv kv;
+    int32_t n_slot; /* sequences kept at once */
+    bool stats;     /* record rad_hop_stat */
+};
+
+typedef struct rad_engine rad_engine;
+
+/* errors: RAD_E_UNSUPPORTED (a policy that needs a router the model lacks; project or copy with
+ * any-order paths, which have no "nearest lower layer"), RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_engine_open(rad_engine **out, const rad_model *model,
+                                               const struct rad_engine_options *opt,
+                                               struct rad_err *err);
+void rad_engine_close(rad_engine *e);
+
+/* Forget the sequence in a slot; seq is the id that seeded policies see. */
+void rad_engine_start(rad_engine *e, int32_t slot, int64_t seq);
+
+/* New tokens, each at the end of its slot's sequence; rows of one slot are consecutive. */
+struct rad_row {
+    int32_t slot, token;
+};
+
+/* Run n rows through the network; their paths, states and KV entries are kept in the engine.
+ * errors: RAD_E_RANGE (token outside the vocabulary, sequence longer than the model allows) */
+RAD_MUST_CHECK enum rad_status rad_engine_forward(rad_engine *e, const struct rad_row *row,
+                                                  int32_t n, enum rad_route_phase phase,
+                                                  struct rad_err *err);
+
+/* Of the last forward call: what row r did. Borrowed until the next call. */
+int32_t rad_engine_path(const rad_engine *e, int32_t r, const struct rad_hop_rec **hop,
+                        const struct rad_hop_stat **stat);
+/* Layers executed by row r, attention and MLP one half each. */
+double rad_engine_depth(const rad_engine *e, int32_t r);
+int32_t rad_engine_pos(const rad_engine *e, int32_t r);
+
+/* LM head of rows first..first+n-1: logits [n][vocab]. */
+RAD_MUST_CHECK enum rad_status rad_engine_logits(rad_engine *e, int32_t first, int32_t n,
+                                                 float *logits, struct rad_err *err);
+
+/* NLL in nats of target[r] for n rows (a negative target gives NaN). */
+RAD_MUST_CHECK enum rad_status rad_engine_nll(rad_engine *e, int32_t n, const int32_t *target,
+                                              float *nll, struct rad_err *err);
+
+/* ---- evaluation -------------------------------------------------------------------------- */
+
+/* Token ids in sequences: sequence s is id[first[s] .. first[s + 1]). */
+struct rad_tokens {
+    int32_t *id;
+    int64_t *first; /* [n_seq + 1] */
+    int64_t n_seq;
+};
+void rad_tokens_free(struct rad_tokens *t);
+
+/* Non-overlapping windows of at most ctx tokens of a text (BOS in front of each if the tokenizer
+ * adds one), appended to out. tail: only the last share of the text, 1 for all of it. */
+RAD_MUST_CHECK enum rad_status rad_tokens_add_text(struct rad_tokens *out, const rad_model *m,
+                                                   const char *path, int32_t ctx, double tail,
+                                                   struct rad_err *err);
+/* Ids separated by blanks, one sequence per line, verbatim. */
+RAD_MUST_CHECK enum rad_status rad_tokens_add_ids(struct rad_tokens *out, const rad_model *m,
+                                                  const char *path, struct rad_err *err);
+
+struct rad_eval_result {
+    int64_t tokens, fed; /* predicted; all tokens, the first of each window included */
+    double nll, mean_depth, depth_frac, seconds, tokens_per_s;
+    double flop_frac; /* FLOP of the run, router and head included, over those of dense */
+    bool forward_only;
+};
+
+/* Called once per token in order; either may be NULL. */
+struct rad_eval_sinks {
+    rad_trace_writer *trace;
+    enum rad_status (*token)(void *ctx, const struct rad_trace_token *tok, int32_t target,
+                             double depth, struct rad_err *err);
+    void *ctx;
+    rad_progress *progress;
+};
+
+/* Teacher-forced evaluation, windows in parallel on the pool. decode: feed token by token through
+ * the KV cache instead of whole windows (same numbers within 1e-4 nats). */
+struct rad_eval_options {
+    struct rad_engine_options engine;
+    bool decode;
+    rad_pool *pool;
+};
+RAD_MUST_CHECK enum rad_status rad_eval_run(const rad_model *m, const struct rad_tokens *tokens,
+                                            const struct rad_eval_options *opt,
+                                            const struct rad_eval_sinks *sinks,
+                                            struct rad_eval_result *out, struct rad_err *err);
+
+/* Describe a run for the header of its trace. Strings borrow from *text. */
+struct rad_run_text {
+    char policy[192], engine[192], host[96], hash[17];
+};
+struct rad_trace_run rad_trace_run_of(const rad_model *m, const struct rad_engine_options *opt,
+                                      const char *source, const struct rad_tokens *tokens,
+                                      struct rad_run_text *text);
+
+/* ---- generation -------------------------------------------------------------------------- */
+
+struct rad_generate_options {
+    struct rad_engine_options engine;
+    int32_t n_new;
+    double temperature, top_p; /* temperature 0: greedy */
+    uint64_t seed;
+    rad_trace_writer *trace; /* may be NULL */
+    /* Called per token, prompt included, with its depth; may be NULL. */
+    void (*token)(void *ctx, int32_t id, bool prompt, double depth);
+    void *ctx;
+};
+struct rad_generate_result {
+    int32_t n_prompt, n_new;
+    double mean_depth, depth_frac, prefill_s, decode_s, nll; /* nll of the prompt */
+    bool forward_only;
+};
+RAD_MUST_CHECK enum rad_status rad_generate(const rad_model *m, const struct rad_ids *prompt,
+                                            const struct rad_generate_options *opt,
+                                            struct rad_ids *out, struct rad_generate_result *result,
+                                            struct rad_err *err);
+
+#endif

@@ -1,0 +1,218 @@
+/* replay_cost.c - a program through a machine.
+ *
+ *   time of a base  = sum of its operations            time of a shape = its base + its attention
+ *   time of a step  = sum over its items of repeat * (shape + layer overhead) + step overhead
+ *   energy          = sum over operations of count * (dynamic + memory + static)
+ *                     + static power * overheads
+ *
+ * Sums run over bases, shapes and steps in the order of the program, so that a result does not
+ * depend on threads. Rounding differs from adding up operation by operation by a few parts in 1e14
+ * (tests/laws). */
+#include "replay/plan.h"
+
+#include "base/stat.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What costing a program gives. */
+struct total {
+    double bound_s[RAD_N_BOUND]; /* time by what bounds it */
+    double dynamic_j, memory_j, static_j;
+    double router_s, overhead_s; /* parts of the time */
+    double prefill_s, decode_s, first_s;
+    int64_t n_first, n_decode;
+};
+
+/* Room for one program: the only allocation of a call, shared by both programs. */
+struct scratch {
+    double *base_s, *shape_s, *step_s; /* [n_bases] [n_shapes] [n_steps], decode steps only */
+};
+
+/* Add `count` runs of operations; *time_s is that of one run. */
+static enum rad_status cost_ops(const struct rad_op *ops, uint32_t n, double count,
+                                const rad_hw *hw, struct total *sum, double *time_s,
+                                struct rad_err *err)
+{
+    *time_s = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct rad_cost c;
+        RAD_TRY(rad_hw_cost(hw, &ops[i], &c, err));
+        *time_s += c.time_s;
+        sum->bound_s[c.bound] += count * c.time_s;
+        sum->dynamic_j += count * c.dynamic_j;
+        sum->memory_j += count * c.memory_j;
+        sum->static_j += count * c.static_j;
+        sum->overhead_s += count * (ops[i].kind == RAD_OP_GATHER ? c.time_s : c.overhead_s);
+    }
+    return RAD_OK;
+}
+
+static enum rad_status cost_shapes(const struct rad_program *p, const rad_hw *hw,
+                                   const struct scratch *s, struct total *sum, struct rad_err *err)
+{
+    const double layer_s = rad_hw_layer_overhead_s(hw);
+    for (size_t i = 0; i < p->n_bases; i++) {
+        const struct rad_base *b = &p->bases[i];
+        double *time_s = &s->base_s[i];
+        RAD_TRY(cost_ops(p->ops + b->op_first, b->n_op, b->count, hw, sum, time_s, err));
+        if (b->work == RAD_WORK_ROUTER)
+            sum->router_s += b->count * *time_s;
+    }
+    for (size_t i = 0; i < p->n_shapes; i++) {
+        const struct rad_shape *shape = &p->shapes[i];
+        double *time_s = &s->shape_s[i];
+        RAD_TRY(cost_ops(p->key_ops + shape->key_first, shape->n_key, shape->count, hw, sum, time_s,
+                         err));
+        *time_s += s->base_s[shape->base];
+        if (shape->work == RAD_WORK_LAYER)
+            *time_s += layer_s;
+    }
+    return RAD_OK;
+}
+
+static void cost_steps(const struct rad_program *p, const rad_hw *hw, const struct scratch *s,
+                       struct total *sum)
+{
+    const double step_overhead_s = rad_hw_step_overhead_s(hw);
+    size_t item = 0;
+    for (size_t i = 0; i < p->n_steps; i++) {
+        double time_s = step_overhead_s;
+        for (; item < p->steps[i].item_end; item++)
+            time_s += p->items[item].repeat * s->shape_s[p->items[item].shape];
+        if (p->steps[i].phase == RAD_PHASE_DECODE) {
+            s->step_s[sum->n_decode++] = time_s;
+            sum->decode_s += time_s;
+        } else {
+            sum->prefill_s += time_s;
+        }
+        if (p->steps[i].first) {
+            sum->first_s += time_s;
+            sum->n_first++;
+        }
+    }
+}
+
+static enum rad_status cost_program(const struct rad_program *p, const rad_hw *hw,
+                                    const struct scratch *s, struct total *sum, struct rad_err *err)
+{
+    *sum = (struct total){0};
+    RAD_TRY(cost_shapes(p, hw, s, sum, err));
+    cost_steps(p, hw, s, sum);
+    const double idle_s = p->sum.n_group * rad_hw_layer_overhead_s(hw) +
+                          (double)p->n_steps * rad_hw_step_overhead_s(hw);
+    sum->bound_s[RAD_BOUND_OVERHEAD] += idle_s;
+    sum->overhead_s += idle_s;
+    sum->static_j += idle_s * rad_hw_static_w(hw);
+    return RAD_OK;
+}
+
+static enum rad_bound largest(const double bound_s[RAD_N_BOUND])
+{
+    int best = 0;
+    for (int i = 1; i < RAD_N_BOUND; i++)
+        if (bound_s[i] > bound_s[best])
+            best = i;
+    return (enum rad_bound)best;
+}
+
+static double energy(const struct total *t)
+{
+    return t->dynamic_j + t->memory_j + t->static_j;
+}
+
+/* Seconds, joules, dollars of the routed program. step_s holds its decode steps; sorted here. */
+static void fill_costs(struct rad_replay_result *r, const struct total *t, const rad_hw *hw,
+                       double *step_s)
+{
+    const size_t n = (size_t)t->n_decode;
+    r->prefill_s = t->prefill_s;
+    r->decode_s = t->decode_s;
+    r->latency_s = t->prefill_s + t->decode_s;
+    r->ttft_s = t->first_s / (double)t->n_first;
+    rad_sort_doubles(step_s, n);
+    r->tpot_s = n > 0 ? t->decode_s / (double)n : (double)NAN;
+    r->tpot_s_p50 = rad_quantile(step_s, n, 0.5);
+    r->tpot_s_p99 = rad_quantile(step_s, n, 0.99);
+    r->tokens_per_s = r->tokens / r->latency_s;
+    r->energy_j = energy(t);
+    r->dynamic_j = t->dynamic_j;
+    r->memory_j = t->memory_j;
+    r->static_j = t->static_j;
+    r->j_per_token = r->energy_j / r->tokens;
+    r->cost_usd = r->latency_s / 3600.0 * rad_hw_usd_per_hour(hw);
+    r->usd_per_mtok = r->cost_usd / r->tokens * 1e6;
+    r->router_s = t->router_s;
+    r->overhead_s = t->overhead_s;
+    r->bound_kind = largest(t->bound_s);
+}
+
+/* What no machine changes. */
+static void fill_counts(struct rad_replay_result *r, const rad_plan *plan)
+{
+    const struct rad_program_sum *sum = &plan->routed.sum, *dense = &plan->dense.sum;
+    const double n_step = (double)plan->info.n_step;
+    r->tokens = (double)plan->info.n_token;
+    r->flop = sum->flop;
+    r->weight_bytes = sum->weight_bytes;
+    r->kv_bytes = sum->kv_bytes;
+    r->act_bytes = sum->act_bytes;
+    r->kv_cache_bytes_peak = plan->kv_cache_bytes_peak;
+    r->mean_depth = plan->mean_depth;
+    r->depth_frac = plan->mean_depth / plan->info.card.n_layer;
+    r->layer_loads_per_step = sum->layer_loads / n_step;
+    r->nll = plan->nll;
+    r->dense_layer_loads_per_step = dense->layer_loads / n_step;
+    r->flop_frac = sum->flop / dense->flop;
+    r->weight_bytes_frac = sum->weight_bytes / dense->weight_bytes;
+    r->layer_weight_bytes_frac = sum->layer_weight_bytes / dense->layer_weight_bytes;
+    r->transplanted = plan->transplanted;
+    r->kv_recomputed = plan->kv_recomputed;
+    r->resampled = plan->resampled;
+    r->complete_trace = plan->complete_trace;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static double *scratch_open(struct scratch *s, const rad_plan *plan)
+{
+    const struct rad_program *a = &plan->routed, *b = &plan->dense;
+    const size_t n_base = larger(a->n_bases, b->n_bases);
+    const size_t n_shape = larger(a->n_shapes, b->n_shapes);
+    double *room = malloc((n_base + n_shape + a->n_steps) * sizeof *room);
+    if (room != NULL)
+        *s = (struct scratch){room, room + n_base, room + n_base + n_shape};
+    return room;
+}
+
+/* A result of zero latency would mean a machine that costs nothing: refused by profiles. */
+static enum rad_status cost(struct rad_replay_result *r, const rad_plan *plan, const rad_hw *hw,
+                            const struct scratch *s, struct rad_err *err)
+{
+    struct total t;
+    RAD_TRY(cost_program(&plan->dense, hw, s, &t, err));
+    r->dense_latency_s = t.prefill_s + t.decode_s;
+    r->dense_energy_j = energy(&t);
+    RAD_TRY(cost_program(&plan->routed, hw, s, &t, err));
+    fill_costs(r, &t, hw, s->step_s);
+    r->speedup = r->dense_latency_s / r->latency_s;
+    return RAD_OK;
+}
+
+enum rad_status rad_replay_cost(const rad_plan *plan, const rad_hw *hw,
+                                struct rad_replay_result *out, struct rad_err *err)
+{
+    struct scratch s;
+    double *room = scratch_open(&s, plan);
+    if (room == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "replay: cannot allocate the times of %zu steps",
+                        plan->routed.n_steps);
+    *out = (struct rad_replay_result){0};
+    fill_counts(out, plan);
+    const enum rad_status status = cost(out, plan, hw, &s, err);
+    free(room);
+    return status;
+}
