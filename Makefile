@@ -32,7 +32,7 @@ ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -DRADIAL_VERSION='"$(VERSION)"' 
 # Flags of one folder (FLAGS-dir) or of one source (FLAGS-dir/name), after the common ones.
 FLAGS-sim/tensor := -O3 -fno-math-errno -fno-trapping-math -fassociative-math -fno-signed-zeros \
                     -ffp-contract=fast
-FLAGS-sim/train  := -ffp-contract=fast
+FLAGS-sim/train  := -O3 -ffp-contract=fast
 FLAGS-sim/cli    := -D_GNU_SOURCE
 avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 FLAGS-sim/tensor/isa_avx2   := -mavx2 -mfma

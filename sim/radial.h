@@ -36,9 +36,6 @@
 #include "sweep/sweep.h"
 #include "tensor/tensor.h"
 #include "trace/trace.h"
-
-#if __has_include("train/train.h")
 #include "train/train.h"
-#endif
 
 #endif

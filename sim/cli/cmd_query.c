@@ -77,9 +77,10 @@ static enum rad_status view_sql(rad_db *db, const char *name, char out[128], str
     } else if (status == RAD_OK) {
         const char *const *list = (const char *const *)names;
         const char *near = rad_nearest(name, list, n);
-        status = rad_fail(err, RAD_E_ARG, "unknown view '@%s'%s%s%s; '@' lists them",
-                          rad_show(show, name), near != NULL ? "; did you mean '@" : "",
-                          near != NULL ? near : "", near != NULL ? "'?" : "");
+        status = near != NULL ? rad_fail(err, RAD_E_ARG, "unknown view '@%s'; did you mean '@%s'?",
+                                         rad_show(show, name), near)
+                              : rad_fail(err, RAD_E_ARG, "unknown view '@%s'; '@' lists them",
+                                         rad_show(show, name));
     }
     for (size_t i = 0; i < n; i++)
         free(names[i]);

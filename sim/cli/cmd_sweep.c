@@ -69,13 +69,12 @@ static char *help_filter(int key, const char *text, void *input)
                       " sobol), parameters, constraints (\"batch <= 32\","
                       " \"hw != u280 or dtype == int8\").\nParameters, each {values: [...]},"
                       " {min, max, step|factor} or, to draw from, {min, max, distribution: uniform"
-                      "|log_uniform}:\n");
+                      "|log_uniform} (name, default, meaning):\n");
     for (int i = 0; i < RAD_N_AXIS; i++) {
         const enum rad_sweep_axis axis = (enum rad_sweep_axis)i;
         const char *def = rad_sweep_axis_default(axis);
-        rad_buf_printf(&all, "  %-9s %s%s%s%s\n", rad_sweep_axis_name(axis),
-                       rad_sweep_axis_doc(axis), def[0] != '\0' ? " (default " : "", def,
-                       def[0] != '\0' ? ")" : "");
+        rad_buf_printf(&all, "  %-9s %-9s %s\n", rad_sweep_axis_name(axis),
+                       def[0] != '\0' ? def : "-", rad_sweep_axis_doc(axis));
     }
     rad_buf_printf(&all, "\n%s", text);
     out = all.failed ? NULL : strdup(all.data);
@@ -96,7 +95,8 @@ static const struct argp argp = {
            "    hw:    {values: [a100-sxm-80gb, tpu-v5e, u280]}\n"
            "    batch: {values: [1, 2, 4, 8]}\n"
            "    dtype: {values: [fp16, int8]}\n\n"
-           "  radial sweep spec.yaml --db results/r.db && radial query results/r.db @pareto\n",
+           "  radial sweep spec.yaml --db results/r.db\n"
+           "  radial query results/r.db @pareto\n",
     .children = rad_cli_children,
     .help_filter = help_filter,
 };
@@ -214,69 +214,83 @@ static enum rad_status print_summary(const struct options *o, const struct rad_s
     return status == RAD_OK ? status : rad_fail(err, status, "cannot write the summary");
 }
 
-static enum rad_status sweep_into(const struct options *o, const rad_sweep_spec *spec,
-                                  struct sink *sink, struct rad_sweep_summary *summary,
-                                  struct rad_err *err)
+/* One run of the command. */
+struct job {
+    const struct options *o;
+    const rad_sweep_spec *spec;
+    struct sink sink;
+    struct rad_sweep_provider provider;
+    struct rad_sweep_summary summary;
+};
+
+static enum rad_status sweep_points(struct job *job, struct rad_err *err)
 {
-    struct rad_buf folder = {0};
-    rad_pool *pool = NULL;
-    RAD_TRY(rad_pool_open(&pool, (int)o->jobs, err));
-    rad_buf_printf(&folder, "%s.traces", o->db);
-    if (folder.failed) {
-        rad_pool_close(pool);
-        return rad_fail(err, RAD_E_NOMEM, "sweep: out of memory");
-    }
-    const struct rad_sweep_provider provider = {pool, capture_trace, folder.data};
     const struct rad_sweep_options options = {
-        .jobs = (int)o->jobs,
-        .provider = &provider,
-        .sink = {sink, sink_done, sink_row, sink_flush},
-        .progress = rad_progress_open(stderr, "sweep", (int64_t)rad_sweep_n_point(spec),
-                                      o->common.progress),
+        .jobs = (int)job->o->jobs,
+        .provider = &job->provider,
+        .sink = {&job->sink, sink_done, sink_row, sink_flush},
+        .progress = rad_progress_open(stderr, "sweep", (int64_t)rad_sweep_n_point(job->spec),
+                                      job->o->common.progress),
     };
-    const enum rad_status status = rad_sweep_run(spec, &options, summary, err);
+    const enum rad_status status = rad_sweep_run(job->spec, &options, &job->summary, err);
     rad_progress_close(options.progress);
-    rad_pool_close(pool);
-    rad_buf_free(&folder);
-    if (status == RAD_OK)
-        return rad_store_finish(sink->store, err);
-    rad_store_abandon(sink->store);
     return status;
 }
 
-static enum rad_status run_sweep(const struct options *o, const rad_sweep_spec *spec,
-                                 struct rad_sweep_summary *summary, struct rad_err *err)
+/* Traces of models are captured by all threads and kept beside the database. */
+static enum rad_status sweep_with_models(struct job *job, struct rad_err *err)
+{
+    struct rad_buf folder = {0};
+    rad_pool *pool = NULL;
+    rad_buf_printf(&folder, "%s.traces", job->o->db);
+    enum rad_status status = folder.failed ? rad_fail(err, RAD_E_NOMEM, "out of memory")
+                                           : rad_pool_open(&pool, (int)job->o->jobs, err);
+    job->provider = (struct rad_sweep_provider){pool, capture_trace, folder.data};
+    if (status == RAD_OK)
+        status = sweep_points(job, err);
+    rad_pool_close(pool);
+    rad_buf_free(&folder);
+    return status;
+}
+
+static enum rad_status run_sweep(struct job *job, struct rad_err *err)
 {
     char host[64] = "";
-    struct sink sink = {0};
     (void)gethostname(host, sizeof host - 1);
     const struct rad_store_run run = {
         .version = RAD_VERSION,
-        .spec = rad_sweep_text(spec),
-        .spec_hash = rad_sweep_hash(spec),
+        .spec = rad_sweep_text(job->spec),
+        .spec_hash = rad_sweep_hash(job->spec),
         .host = host,
     };
-    RAD_TRY(rad_store_open(&sink.store, o->db, &run, err));
-    RAD_TRY(sweep_into(o, spec, &sink, summary, err));
-    print_reasons(&sink);
-    return print_summary(o, summary, err);
+    RAD_TRY(rad_store_open(&job->sink.store, job->o->db, &run, err));
+    const enum rad_status status = sweep_with_models(job, err);
+    if (status != RAD_OK) {
+        rad_store_abandon(job->sink.store);
+        return status;
+    }
+    RAD_TRY(rad_store_finish(job->sink.store, err));
+    print_reasons(&job->sink);
+    return print_summary(job->o, &job->summary, err);
 }
 
 static int run(int argc, char *argv[])
 {
     struct options o = {0};
     struct rad_err err = {RAD_OK, ""};
-    struct rad_sweep_summary summary = {0};
+    struct job job = {.o = &o};
     rad_sweep_spec *spec = NULL;
     if (rad_cli_parse(&argp, argc, argv, &o) != 0)
         return EXIT_FAILURE;
     enum rad_status status = rad_sweep_open(&spec, o.spec, &err);
+    job.spec = spec;
     if (status == RAD_OK)
-        status = o.dry_run ? list_points(&o, spec, &err) : run_sweep(&o, spec, &summary, &err);
+        status = o.dry_run ? list_points(&o, spec, &err) : run_sweep(&job, &err);
     rad_sweep_close(spec);
     if (status != RAD_OK)
         return rad_cli_fail("sweep", &err);
-    return summary.failed > 0 && summary.failed == summary.points ? EXIT_FAILURE : EXIT_SUCCESS;
+    const bool none = job.summary.failed > 0 && job.summary.failed == job.summary.points;
+    return none ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 const struct rad_command rad_command_sweep = {

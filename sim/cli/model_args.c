@@ -110,6 +110,9 @@ enum rad_status model_args_trace(const struct model_args *a, const struct model_
     *out = NULL;
     if (a->trace == NULL)
         return RAD_OK;
+    rad_engine *probe = NULL; /* a run that cannot start must not leave a trace behind */
+    RAD_TRY(rad_engine_open(&probe, run->model, &a->engine, err));
+    rad_engine_close(probe);
     struct rad_run_text text;
     struct rad_trace_run r = rad_trace_run_of(run->model, &a->engine, source, tokens, &text);
     r.seed = a->seed;

@@ -16,7 +16,7 @@
 #ifndef RAD_OUT_H
 #define RAD_OUT_H
 
-#include "base/err.h"
+#include "radial.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -170,6 +170,9 @@ static enum rad_status flush(const struct rad_model *m, const struct round *roun
         if (sinks->token != NULL)
             RAD_TRY(sinks->token(sinks->ctx, &tok, i + 1 < n ? tokens->id[at + i + 1] : -1,
                                  w->depth[i], err));
+        if (sinks->path != NULL)
+            RAD_TRY(sinks->path(sinks->ctx, &tok, hop,
+                                w->stat ? w->stat + (size_t)i * (size_t)cap : NULL, err));
         if (i + 1 < n) {
             t->nll += (double)w->nll[i];
             t->predicted++;

@@ -106,13 +106,17 @@ struct rad_eval_result {
     bool forward_only;
 };
 
-/* Called once per token in order; either may be NULL. */
+/* Called once per token in order; each may be NULL. */
 struct rad_eval_sinks {
     rad_trace_writer *trace;
     enum rad_status (*token)(void *ctx, const struct rad_trace_token *tok, int32_t target,
                              double depth, struct rad_err *err);
     void *ctx;
     rad_progress *progress;
+    /* The same with the token's path; stat is NULL unless engine.stats is set. */
+    enum rad_status (*path)(void *ctx, const struct rad_trace_token *tok,
+                            const struct rad_hop_rec *hop, const struct rad_hop_stat *stat,
+                            struct rad_err *err);
 };
 
 /* Teacher-forced evaluation, windows in parallel on the pool. decode: feed token by token through
@@ -156,5 +160,47 @@ RAD_MUST_CHECK enum rad_status rad_generate(const rad_model *m, const struct rad
                                             const struct rad_generate_options *opt,
                                             struct rad_ids *out, struct rad_generate_result *result,
                                             struct rad_err *err);
+
+/* ---- profile ----------------------------------------------------------------------------- */
+
+/* How much sublayers change the residual stream. x is a token's state before a sublayer and f
+ * what the sublayer adds (Dotzel et al., arXiv 2404.04900, section 2):
+ *   ratio_in = |f| / |x|      ratio_out = |f| / |x + f|
+ *   cos_in_out = x.(x + f) / (|x| |x + f|)
+ * Quantiles over the tokens that ran it; NaN if none did. */
+struct rad_profile_spread {
+    double p10, median, p90;
+};
+struct rad_profile_row {
+    int32_t layer;
+    bool mlp; /* attention if not */
+    int64_t n;
+    struct rad_profile_spread ratio_in, ratio_out, cos_in_out;
+};
+struct rad_profile {
+    struct rad_profile_row *row; /* [n_row]: attention and MLP of layer 0, of layer 1 ... */
+    int32_t n_row;
+    int64_t n;                                             /* sublayer runs */
+    struct rad_profile_spread ratio_in, ratio_out, cos_in_out; /* over all of them */
+};
+
+typedef struct rad_profiler rad_profiler;
+
+RAD_MUST_CHECK enum rad_status rad_profiler_open(rad_profiler **out, int32_t n_layer,
+                                                 struct rad_err *err);
+void rad_profiler_close(rad_profiler *p); /* NULL is fine */
+
+/* One token; for rad_eval_sinks.path with the profiler as ctx, and for the tokens of a trace. What
+ * a policy computed and discarded counts too. errors: RAD_E_NOMEM, RAD_E_ARG (no statistics, a
+ * layer outside the model) */
+RAD_MUST_CHECK enum rad_status rad_profiler_add(void *profiler, const struct rad_trace_token *tok,
+                                                const struct rad_hop_rec *hop,
+                                                const struct rad_hop_stat *stat,
+                                                struct rad_err *err);
+
+/* The quantiles of what was added; free with rad_profile_free. */
+RAD_MUST_CHECK enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *out,
+                                                   struct rad_err *err);
+void rad_profile_free(struct rad_profile *p);
 
 #endif

@@ -164,10 +164,9 @@ static void measure(struct pareto *p)
 static void write_table(const struct pareto *p, struct rad_buf *table)
 {
     rad_buf_printf(table,
-                   "%s\t%s\tcolor_id\tshape_id\tfrontier\tcolor_frontier\tlabel\t%s\tpolicy_"
-                   "name\tpolicy\thw\tcard\tdtype"
-                   "\tbatch\tdepth_frac\n",
-                   p->x, p->y, p->color);
+                   "%s\t%s\tcolor_id\tshape_id\tfrontier\tcolor_frontier\tlabel\tcolor"
+                   "\tpolicy_name\tpolicy\thw\tcard\tdtype\tbatch\tdepth_frac\n",
+                   p->x, p->y);
     for (size_t i = 0; i < p->n; i++) {
         const struct point *point = &p->point[i];
         rad_chart_number(table, point->x);

@@ -108,8 +108,8 @@ static enum rad_status fill(struct residual *r, struct rad_chart *chart, struct 
 {
     if (rad_trace_stats(r->trace) == NULL)
         return rad_fail(err, RAD_E_RANGE,
-                        "the trace has no residual statistics; record them with `radial profile` or"
-                        " `radial eval --trace`");
+                        "the trace has no residual statistics; record them with `radial eval"
+                        " --stats --trace T.db`");
     r->sample = calloc((size_t)rad_trace_n_hop(r->trace) + 1, sizeof *r->sample);
     if (r->sample == NULL)
         return rad_fail(err, RAD_E_NOMEM, "plot: out of memory");

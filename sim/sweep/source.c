@@ -81,18 +81,18 @@ static enum rad_status check_complete(const char *path, struct rad_err *err)
     return complete ? RAD_OK : rad_fail(err, RAD_E_PARSE, "%s: the capture has no end mark", path);
 }
 
-static enum rad_status capture_to(const struct rad_sweep_provider *provider,
-                                  const struct rad_sweep_point *point, const char *part,
+static enum rad_status capture_to(const struct rad_source *source, const char *part,
                                   const char *path, struct rad_err *err)
 {
+    const char *const *value = source->point->value;
     const struct rad_sweep_capture what = {
-        .model = point->value[RAD_AXIS_MODEL],
-        .policy = point->value[RAD_AXIS_POLICY],
-        .text = point->value[RAD_AXIS_TEXT],
-        .kv = point->value[RAD_AXIS_KV],
-        .ctx = strtoll(point->value[RAD_AXIS_CTX], NULL, 10),
+        .model = value[RAD_AXIS_MODEL],
+        .policy = value[RAD_AXIS_POLICY],
+        .text = value[RAD_AXIS_TEXT],
+        .kv = value[RAD_AXIS_KV],
+        .ctx = strtoll(value[RAD_AXIS_CTX], NULL, 10),
     };
-    enum rad_status status = provider->capture(provider->ctx, &what, part, err);
+    enum rad_status status = source->provider->capture(source->provider->ctx, &what, part, err);
     if (status == RAD_OK)
         status = check_complete(part, err);
     if (status == RAD_OK && rename(part, path) != 0)
@@ -102,57 +102,52 @@ static enum rad_status capture_to(const struct rad_sweep_provider *provider,
     return status;
 }
 
-static enum rad_status capture(const struct rad_sweep_provider *provider,
-                               const struct rad_sweep_point *point, uint64_t identity,
-                               const char *path, struct rad_err *err)
+static enum rad_status capture(const struct rad_source *source, const char *path,
+                               struct rad_err *err)
 {
     char hash[17];
     struct rad_buf part = {0};
-    RAD_TRY(rad_dir_make(provider->folder, err));
-    sweep_leftovers(provider->folder);
-    rad_hash_hex(identity, hash);
-    rad_buf_printf(&part, "%s/%s.%ld.part", provider->folder, hash, (long)getpid());
+    RAD_TRY(rad_dir_make(source->provider->folder, err));
+    sweep_leftovers(source->provider->folder);
+    rad_hash_hex(source->identity, hash);
+    rad_buf_printf(&part, "%s/%s.%ld.part", source->provider->folder, hash, (long)getpid());
     const enum rad_status status = part.failed ? rad_fail(err, RAD_E_NOMEM, "sweep: out of memory")
-                                               : capture_to(provider, point, part.data, path, err);
+                                               : capture_to(source, part.data, path, err);
     rad_buf_free(&part);
     return status;
 }
 
 /* A kept trace that cannot be read any more is captured again. */
-static enum rad_status load_captured(const struct rad_sweep_provider *provider,
-                                     const struct rad_sweep_point *point, uint64_t identity,
-                                     rad_trace **out, const char *path, struct rad_err *err)
+static enum rad_status load_captured(const struct rad_source *source, rad_trace **out,
+                                     const char *path, struct rad_err *err)
 {
-    if (provider == NULL)
-        return rad_fail(err, RAD_E_UNSUPPORTED, "sweep: models cannot be run here; give traces");
     if (access(path, F_OK) == 0 && rad_trace_open(out, path, NULL) == RAD_OK) {
         if (rad_trace_complete(*out))
             return RAD_OK;
         rad_trace_close(*out);
         *out = NULL;
     }
-    RAD_TRY(capture(provider, point, identity, path, err));
+    RAD_TRY(capture(source, path, err));
     return rad_trace_open(out, path, err);
 }
 
-enum rad_status rad_source_load(const struct rad_sweep_provider *provider,
-                                const struct rad_sweep_point *point, uint64_t identity,
-                                rad_trace **out, char **path, struct rad_err *err)
+enum rad_status rad_source_load(const struct rad_source *source, rad_trace **out, char **path,
+                                struct rad_err *err)
 {
     char hash[17];
     struct rad_buf text = {0};
+    const bool captured = is_captured(source->point);
     *out = NULL;
     *path = NULL;
-    rad_hash_hex(identity, hash);
-    if (is_captured(point))
-        rad_buf_printf(&text, "%s/%s.db", provider != NULL ? provider->folder : "", hash);
+    if (captured && source->provider == NULL)
+        return rad_fail(err, RAD_E_UNSUPPORTED, "sweep: models cannot be run here; give traces");
+    rad_hash_hex(source->identity, hash);
+    if (captured)
+        rad_buf_printf(&text, "%s/%s.db", source->provider->folder, hash);
     else
-        rad_buf_add(&text, point->value[RAD_AXIS_TRACE]);
-    if (text.failed) {
-        rad_buf_free(&text);
-        return rad_fail(err, RAD_E_NOMEM, "sweep: out of memory");
-    }
+        rad_buf_add(&text, source->point->value[RAD_AXIS_TRACE]);
     *path = text.data;
-    return is_captured(point) ? load_captured(provider, point, identity, out, *path, err)
-                              : rad_trace_open(out, *path, err);
+    if (text.failed)
+        return rad_fail(err, RAD_E_NOMEM, "sweep: out of memory");
+    return captured ? load_captured(source, out, *path, err) : rad_trace_open(out, *path, err);
 }

@@ -22,11 +22,16 @@ RAD_MUST_CHECK enum rad_status rad_source_identity(rad_identities *ids,
                                                    const struct rad_sweep_point *point,
                                                    uint64_t *out, struct rad_err *err);
 
-/* Load the trace behind a point, capturing it first if the provider's folder does not have it.
- * *path is malloc'ed. errors: those of the provider and rad_trace_open */
-RAD_MUST_CHECK enum rad_status rad_source_load(const struct rad_sweep_provider *provider,
-                                               const struct rad_sweep_point *point,
-                                               uint64_t identity, rad_trace **out, char **path,
-                                               struct rad_err *err);
+/* Where the trace behind a point comes from. */
+struct rad_source {
+    const struct rad_sweep_provider *provider;
+    const struct rad_sweep_point *point;
+    uint64_t identity; /* by rad_source_identity */
+};
+
+/* Load the trace, capturing it first if the provider's folder does not have it. *path is
+ * malloc'ed, also on failure. errors: those of the provider and rad_trace_open */
+RAD_MUST_CHECK enum rad_status rad_source_load(const struct rad_source *source, rad_trace **out,
+                                               char **path, struct rad_err *err);
 
 #endif

@@ -238,8 +238,8 @@ static enum rad_status load(struct run *run, uint64_t source, rad_trace **trace,
     rad_progress_step(run->opt->progress,
                       run->summary->skipped + run->summary->computed + run->summary->failed,
                       run->task[0].point->value[RAD_AXIS_POLICY]);
-    const enum rad_status status =
-        rad_source_load(run->opt->provider, run->task[0].point, source, trace, path, &why);
+    const struct rad_source from = {run->opt->provider, run->task[0].point, source};
+    const enum rad_status status = rad_source_load(&from, trace, path, &why);
     if (status == RAD_OK)
         return RAD_OK;
     for (size_t i = 0; i < run->n_task; i++)

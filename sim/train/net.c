@@ -98,11 +98,11 @@ static void name(struct list *list, const char *text, size_t at, int64_t rows, i
 static void name_norm(struct list *list, const struct rad_card *c, const char *base, size_t at)
 {
     char text[96];
-    snprintf(text, sizeof text, "%s.weight", base);
+    snprintf(text, sizeof text, "%.80s.weight", base);
     name(list, text, at, c->d_model, 0);
     if (c->norm != RAD_NORM_LAYER)
         return;
-    snprintf(text, sizeof text, "%s.bias", base);
+    snprintf(text, sizeof text, "%.80s.bias", base);
     name(list, text, at + (size_t)c->d_model, c->d_model, 0);
 }
 
@@ -176,14 +176,17 @@ static double init_std(const struct net *net, const struct net_tensor *t)
     return base;
 }
 
-/* A fresh router walks the chain: one hidden unit per last layer votes for the layer behind it. */
+/* A fresh router walks the chain: one hidden unit per last layer votes for the layer behind it.
+ * Scores are minus expected regrets in nats: unknown ways start out bad. */
 static void router_chain(struct net *net)
 {
-    const size_t r = (size_t)net->card.router_hidden;
-    for (size_t u = 0; u <= (size_t)net->card.n_layer; u++) {
+    const size_t r = (size_t)net->card.router_hidden, n = (size_t)net->card.n_layer;
+    for (size_t u = 0; u <= n; u++) {
         net->w[net->router.last + u * r + u] = 4.0f;
-        net->w[net->router.w2 + u * r + u] = 0.1f;
+        net->w[net->router.w2 + u * r + u] = 0.2f;
+        net->w[net->router.b2 + u] = -1.0f;
     }
+    net->w[net->router.b2 + n - 1] = -0.6f; /* the last layer: the most likely short cut */
 }
 
 enum rad_status net_init(struct net *net, uint64_t seed, struct rad_err *err)

@@ -1,11 +1,12 @@
-/* step.c - one optimiser step: targets, routing with exploration, losses, AdamW.
+/* step.c - one optimiser step on a shard: targets, routing with exploration, losses.
  *
- * The router is trained as a value estimator (docs/training.md). Its score of layer l minus its
- * score of the output node, D(state, l), is regressed on the realised net gain of going there:
- *   G_t = loss_t - loss_T - price * (T - t)
- * where loss_t is the cross entropy if the token left at hop t, and T is the hop where it left.
- * So "go where D is largest, leave if no D is positive" spends a layer exactly where the router
- * expects it to buy more than its price. */
+ * The router is trained as a value estimator (docs/training.md). Minus its score of a node is
+ * regressed on the regret of going there, in nats:
+ *   regret of leaving at hop t   r_t = loss_t - loss of the teacher
+ *   regret of a layer at hop t   price + V_(t+1),  V = r if the token leaves there, else that
+ *                                of the layer it takes
+ * so the best-scored node is where expected loss and price of layers are least. Leaving is known
+ * exactly at every state; layers are known for the path that was taken, which explores a little. */
 #include "base/hash.h"
 #include "train/trainer.h"
 
@@ -16,6 +17,7 @@ struct pass { /* what the callbacks of one shard need */
     struct trainer *t;
     int task;
     int32_t first_seq;
+    float *base; /* [n_tok] the teacher's loss, 0 without one */
 };
 
 static double draw(const struct pass *p, int64_t a, int64_t b)
@@ -35,16 +37,15 @@ static void draw_prices(const struct pass *p, int32_t n, float *price)
     }
 }
 
-/* A random decision: mostly steps along the chain, sometimes any layer or the output node. */
+/* A random decision: along the chain, straight to the last layer, sometimes anywhere. */
 static int32_t wander(double u, int32_t last, int32_t n_layer)
 {
-    const int32_t next = last + 1 < n_layer ? last + 1 : RAD_EXIT;
-    if (u < 0.5)
-        return next;
+    if (u < 0.35)
+        return last + 1 < n_layer ? last + 1 : RAD_EXIT;
     if (u < 0.65)
-        return last + 2 < n_layer ? last + 2 : RAD_EXIT;
-    if (u < 0.75)
         return n_layer - 1;
+    if (u < 0.75)
+        return last + 2 < n_layer ? last + 2 : RAD_EXIT;
     if (u < 0.9)
         return (int32_t)((u - 0.75) / 0.15 * n_layer);
     return RAD_EXIT;
@@ -69,44 +70,67 @@ static enum rad_status decide_explore(void *ctx, struct shard *s, struct hop_ste
     return RAD_OK;
 }
 
+/* The teacher's loss of each token against the target: what regrets are measured from. */
+static void measure_base(struct pass *p, const struct shard *s, const float *prob,
+                         const float *target)
+{
+    const size_t v = (size_t)p->t->net.card.vocab;
+    for (size_t i = 0; i < (size_t)s->n_tok; i++) {
+        double sum = 0.0;
+        for (size_t j = 0; j < v; j++)
+            if (target[i * v + j] > 0.0f)
+                sum -= (double)target[i * v + j] * (double)logf(fmaxf(prob[i * v + j], 1e-30f));
+        p->base[i] = (float)sum;
+    }
+}
+
 /* target [n_tok][V] = (1 - distill) one-hot of the next token + distill * teacher */
-static enum rad_status make_target(const struct pass *p, struct shard *s, const int32_t *next,
+static enum rad_status make_target(struct pass *p, struct shard *s, const int32_t *next,
                                    float **out, struct rad_err *err)
 {
     const struct trainer *t = p->t;
     const size_t v = (size_t)t->net.card.vocab, n = (size_t)s->n_tok;
     float *target = rad_arena_zero(s->arena, n * v * sizeof *target);
-    if (target == NULL)
+    p->base = rad_arena_zero(s->arena, n * sizeof *p->base);
+    if (target == NULL || p->base == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for targets");
-    const double share = t->has_teacher ? t->spec->distill : 0.0;
-    if (share > 0.0) {
-        const struct rad_arena_mark mark = rad_arena_mark(s->arena);
-        struct shard teacher = *s;
-        teacher.net = &t->teacher;
-        const struct roam roam = {.decide = decide_greedy, .ctx = p->t};
-        RAD_TRY(shard_roam(&teacher, &roam, err));
-        const struct hop_step *last = &teacher.step[teacher.n_step - 1];
-        rad_kernels()->axpy(n * v, (float)share, last->p, target);
-        rad_arena_reset(s->arena, mark);
-    }
+    const float share = t->has_teacher ? (float)t->spec->distill : 0.0f;
     for (size_t i = 0; i < n; i++)
-        target[i * v + (size_t)next[i]] += (float)(1.0 - share);
+        target[i * v + (size_t)next[i]] = 1.0f - share;
     *out = target;
+    if (!t->has_teacher)
+        return RAD_OK;
+    const struct rad_arena_mark mark = rad_arena_mark(s->arena);
+    struct shard teacher = *s;
+    teacher.net = &t->teacher;
+    const struct roam roam = {.decide = decide_greedy, .ctx = p->t};
+    RAD_TRY(shard_roam(&teacher, &roam, err));
+    const float *prob = teacher.step[teacher.n_step - 1].p;
+    rad_kernels()->axpy(n * v, share, prob, target);
+    if (t->has_router)
+        measure_base(p, s, prob, target);
+    rad_arena_reset(s->arena, mark);
     return RAD_OK;
 }
 
 /* ---- router values ----------------------------------------------------------------------- */
 
-struct value {  /* per token: the best continuation found so far, walking backwards */
-    float gain; /* G of the next state, 0 once the token leaves there */
-    float loss; /* of the next state */
-};
+/* Regrets are clipped: beyond this a node is simply bad. */
+static const float worst_regret = 1.5f;
+static const float soft_regret = 0.2f; /* nats: scale of the early losses' weights */
 
-/* Regress D of the taken decisions at one step; val[] holds the next states and is replaced. With
- * relabel set, prices are not those that the paths were made with: the recursion then stops where
- * the router, asked at that price, would leave. */
+static void pull(float *dscore, float score, float regret, float scale, double *loss)
+{
+    const float miss = score + fminf(fmaxf(regret, -worst_regret), worst_regret);
+    *dscore = scale * miss;
+    *loss += 0.5 * (double)(miss * miss);
+}
+
+/* Regress the scores at one step; value[] holds V of the next states and is replaced. With relabel
+ * set, prices are not those that the paths were made with: V is then that of leaving wherever the
+ * router, asked at that price, would leave. */
 static enum rad_status regress_step(const struct pass *p, struct shard *s, struct hop_step *st,
-                                    const float *price, bool relabel, struct value *val,
+                                    const float *price, bool relabel, float *value,
                                     struct rad_err *err)
 {
     const struct trainer *t = p->t;
@@ -116,26 +140,22 @@ static enum rad_status regress_step(const struct pass *p, struct shard *s, struc
     if (d == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for router gradients");
     struct worker *w = &t->worker[p->task];
-    const double scale = t->spec->router.weight / ((double)t->spec->batch * s->ctx);
+    const float scale = (float)(t->spec->router.weight / ((double)t->spec->batch * s->ctx));
     for (int32_t r = 0; r < st->n; r++) {
-        struct value *v = &val[st->idx[r]];
-        const float here = st->loss[r], cost = fmaxf(price[st->idx[r] / s->ctx], 0.0f);
-        float gain = 0.0f;
-        if (st->dest[r] != RAD_EXIT) {
-            const float *score = st->score + (size_t)r * out;
-            gain = here - v->loss - cost + v->gain;
-            const float goal = fminf(fmaxf(gain, -1.0f), 1.0f);
-            const float miss = score[st->dest[r]] - score[n_layer] - goal;
-            d[(size_t)r * out + (size_t)st->dest[r]] = (float)scale * miss;
-            d[(size_t)r * out + (size_t)n_layer] = -(float)scale * miss;
-            w->router_loss += 0.5 * (double)(miss * miss);
+        const int32_t i = st->idx[r];
+        const float leave = st->loss[r] - p->base[i], *score = st->score + (size_t)r * out;
+        float *dr = d + (size_t)r * out;
+        pull(&dr[n_layer], score[n_layer], leave, scale, &w->router_loss);
+        float v = leave;
+        if (st->dest[r] >= 0) {
+            const float go = fmaxf(price[i / s->ctx], 0.0f) + value[i];
+            pull(&dr[st->dest[r]], score[st->dest[r]], go, scale, &w->router_loss);
             float best = score[0];
             for (int32_t l = 1; l < n_layer; l++)
                 best = fmaxf(best, score[l]);
-            if (relabel && best <= score[n_layer])
-                gain = 0.0f;
+            v = relabel && best < score[n_layer] ? leave : go;
         }
-        *v = (struct value){gain, here};
+        value[i] = v;
     }
     return step_router_back(s, st, hop, price, d, w->grad, err);
 }
@@ -144,24 +164,22 @@ static enum rad_status regress(const struct pass *p, struct shard *s, const floa
                                bool relabel, struct rad_err *err)
 {
     const struct rad_arena_mark mark = rad_arena_mark(s->arena);
-    struct value *val = rad_arena_zero(s->arena, (size_t)s->n_tok * sizeof *val);
-    if (val == NULL)
+    float *value = rad_arena_zero(s->arena, (size_t)s->n_tok * sizeof *value);
+    if (value == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for router values");
     const float *kept = s->price;
     s->price = price;
     for (int32_t h = s->n_step - 1; h >= 0; h--) {
+        struct hop_step *st = &s->step[h], own = *st;
         if (h == s->net->card.max_hops) { /* nobody chose here: only the loss is known */
-            for (int32_t r = 0; r < s->step[h].n; r++)
-                val[s->step[h].idx[r]] = (struct value){0.0f, s->step[h].loss[r]};
+            for (int32_t r = 0; r < st->n; r++)
+                value[st->idx[r]] = st->loss[r] - p->base[st->idx[r]];
             continue;
         }
-        struct hop_step st = s->step[h];
         if (relabel)
-            RAD_TRY(step_router(s, &st, h, err));
-        struct hop_step own = s->step[h];
-        s->step[h] = st;
-        RAD_TRY(regress_step(p, s, &s->step[h], price, relabel, val, err));
-        s->step[h] = own;
+            RAD_TRY(step_router(s, st, h, err));
+        RAD_TRY(regress_step(p, s, st, price, relabel, value, err));
+        *st = own;
     }
     s->price = kept;
     rad_arena_reset(s->arena, mark);
@@ -183,6 +201,14 @@ static enum rad_status regress_dearer(const struct pass *p, struct shard *s, str
 }
 
 /* ---- one shard ---------------------------------------------------------------------------- */
+
+/* States before the output node get a loss too, so that leaving there becomes possible; but only
+ * as far as leaving is nearly good enough: hard tokens do not bend the early layers. */
+static float early_weight(const struct pass *p, const struct hop_step *st, int32_t r)
+{
+    const float regret = fmaxf(st->loss[r] - p->base[st->idx[r]], 0.0f);
+    return (float)p->t->spec->router.depth_loss * expf(-regret / soft_regret);
+}
 
 static enum rad_status backward(const struct pass *p, struct shard *s, const float *target,
                                 struct rad_err *err)
@@ -208,7 +234,7 @@ static enum rad_status backward(const struct pass *p, struct shard *s, const flo
             continue;
         for (int32_t r = 0; r < st->n; r++) {
             const bool leaves = st->dest[r] == RAD_EXIT;
-            weight[r] = leaves ? unit : unit * (float)t->spec->router.depth_loss;
+            weight[r] = leaves ? unit : unit * early_weight(p, st, r);
             w->loss += leaves ? (double)st->loss[r] : 0.0;
             w->depth += st->dest[r] >= 0 ? 1.0 : 0.0;
         }

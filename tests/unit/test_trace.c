@@ -30,7 +30,7 @@ static int32_t example_path(int64_t seq, int32_t pos, struct rad_hop_rec *hop)
                                   : x % 7 == 1 ? RAD_HOP_MLP
                                   : x % 7 == 2 ? 0
                                                : BOTH);
-        hop[i].n_keys = (hop[i].flags & RAD_HOP_ATTN) != 0 ? 1 + (x >> 2) : 0;
+        hop[i].n_keys = (hop[i].flags & RAD_HOP_ATTN) != 0 ? 1 + (x >> 4) : 0;
     }
     return n;
 }
@@ -47,7 +47,7 @@ static void example_stats(int64_t seq, int32_t pos, int32_t n, struct rad_hop_st
 static struct rad_trace_run example_run(void)
 {
     struct rad_trace_run run = trace_run(N_LAYER);
-    run.card.n_ctx = INT32_MAX;
+    run.card.n_ctx = 1 << 28;
     return run;
 }
 

@@ -136,14 +136,15 @@ static void import_adds_entries_of_skipped_layers(void)
     static const char lines[] =
         "{\"seq\":0,\"pos\":0,\"phase\":\"prefill\",\"path\":[1]}\n"
         "{\"seq\":0,\"pos\":1,\"phase\":\"prefill\",\"path\":[0,{\"layer\":2,\"attn\":false}]}\n"
-        "{\"seq\":0,\"pos\":2,\"phase\":\"prefill\",\"path\":[{\"layer\":0,\"attn\":false},1]}\n";
+        "{\"seq\":0,\"pos\":2,\"phase\":\"prefill\",\"path\":[{\"layer\":0,\"attn\":false},2]}\n";
     enum { P = RAD_HOP_PROJECT, C = RAD_HOP_COPY };
     static const struct rad_hop_rec project[] = {
-        {0, P, 0},           {1, BOTH, 1}, {2, P, 0},           {0, BOTH, 2}, {1, P, 0}, {2, P, 0},
-        {2, RAD_HOP_MLP, 0}, {0, P, 0},    {0, RAD_HOP_MLP, 0}, {1, BOTH, 3}, {2, P, 0}};
-    static const struct rad_hop_rec copy[] = {
-        {1, BOTH, 1},        {2, C, 0},           {0, BOTH, 1}, {1, C, 0}, {2, C, 0},
-        {2, RAD_HOP_MLP, 0}, {0, RAD_HOP_MLP, 0}, {1, BOTH, 3}, {2, C, 0}};
+        {0, P, 0},           {1, BOTH, 1}, {2, P, 0},           {0, BOTH, 2},
+        {1, P, 0},           {2, P, 0},    {2, RAD_HOP_MLP, 0}, {0, P, 0},
+        {0, RAD_HOP_MLP, 0}, {1, P, 0},    {2, BOTH, 3}};
+    static const struct rad_hop_rec copy[] = {{1, BOTH, 1},        {2, C, 0},   {0, BOTH, 1},
+                                              {1, C, 0},           {2, C, 0},   {2, RAD_HOP_MLP, 0},
+                                              {0, RAD_HOP_MLP, 0}, {2, BOTH, 3}};
     const struct rad_trace_import_options projects = {.kv = RAD_KV_PROJECT},
                                           copies = {.kv = RAD_KV_COPY, .policy = "uls"};
     rad_trace *t = imported(lines, 3, &projects);
@@ -152,7 +153,7 @@ static void import_adds_entries_of_skipped_layers(void)
     NEAR(rad_trace_mean_depth(t), 4.0 / 3, 1e-12);
     rad_trace_close(t);
     t = imported(lines, 3, &copies);
-    expect_hops(t, copy, 9);
+    expect_hops(t, copy, 8);
     CU_ASSERT_STRING_EQUAL(rad_trace_run(t)->policy, "uls");
     rad_trace_close(t);
 }

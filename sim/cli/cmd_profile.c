@@ -1,0 +1,194 @@
+/* cmd_profile.c - `radial profile`: how much every layer changes the residual stream. */
+#include "cli/cli.h"
+#include "cli/model_args.h"
+
+#include <math.h>
+#include <stdio.h>
+
+struct profile_options {
+    struct rad_cli_common common;
+    struct model_args model;
+    double tail;
+};
+
+enum { OPT_TAIL = 600 };
+
+static const struct argp_option options[] = {
+    MODEL_ARGS_OPTIONS,
+    {"tail", OPT_TAIL, "FRAC", 0, "only the last FRAC of every text (default 1: all of it)", 2},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct profile_options *o = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->common;
+        return 0;
+    case OPT_TAIL:
+        o->tail = rad_cli_real(state, "--tail", arg, 1e-6, 1.0);
+        return 0;
+    default:
+        return model_args_parse(&o->model, key, arg, state);
+    }
+}
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "MODEL",
+    .doc = "Measure residual ratios per token and sublayer: ratio_in = |f|/|x|, ratio_out = "
+           "|f|/|x+f| and the cosine of x and x+f, where x is a token's state and f what the "
+           "sublayer adds. Medians over tokens; p10 and p90 are of ratio_in. --trace keeps the "
+           "squared norms of every hop. The policy is dense unless given.\v"
+           "Example:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n",
+    .children = rad_cli_children,
+};
+
+/* ---- output -------------------------------------------------------------------------------- */
+
+static void put_row(rad_out *out, const struct rad_profile_row *r)
+{
+    rad_out_begin_row(out);
+    rad_out_int(out, "layer", r->layer);
+    rad_out_text(out, "sublayer", r->mlp ? "mlp" : "attn");
+    rad_out_int(out, "tokens", r->n);
+    rad_out_real(out, "median_ratio_in", r->ratio_in.median);
+    rad_out_real(out, "p10", r->ratio_in.p10);
+    rad_out_real(out, "p90", r->ratio_in.p90);
+    rad_out_real(out, "median_ratio_out", r->ratio_out.median);
+    rad_out_real(out, "cos_in_out", r->cos_in_out.median);
+    rad_out_end_row(out);
+}
+
+static enum rad_status put_rows(const struct rad_profile *p, enum rad_format format, FILE *to)
+{
+    rad_out *out;
+    (void)rad_out_open(&out, format, to);
+    for (int32_t i = 0; i < p->n_row; i++)
+        put_row(out, &p->row[i]);
+    return rad_out_close(out, false);
+}
+
+static void put_overall(rad_out *out, const struct profile_options *o, const struct rad_profile *p,
+                        const struct rad_eval_result *r)
+{
+    rad_out_text(out, "model", o->model.folder);
+    rad_out_text(out, "policy", o->model.policy);
+    rad_out_int(out, "tokens", r->fed);
+    rad_out_real(out, "nll", r->nll);
+    rad_out_real(out, "mean_depth", r->mean_depth);
+    rad_out_real(out, "median_ratio_in", p->ratio_in.median);
+    rad_out_real(out, "p10_ratio_in", p->ratio_in.p10);
+    rad_out_real(out, "p90_ratio_in", p->ratio_in.p90);
+    rad_out_real(out, "median_ratio_out", p->ratio_out.median);
+    rad_out_real(out, "cos_in_out", p->cos_in_out.median);
+}
+
+/* One object with everything: the rows become an array in it. */
+static enum rad_status print_json(const struct profile_options *o, const struct rad_profile *p,
+                                  const struct rad_eval_result *r, struct rad_err *err)
+{
+    char *rows = NULL;
+    size_t len = 0;
+    FILE *memory = open_memstream(&rows, &len);
+    if (memory == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
+    enum rad_status status = put_rows(p, RAD_FORMAT_JSON, memory);
+    if (fclose(memory) != 0)
+        status = RAD_E_NOMEM;
+    if (status == RAD_OK) {
+        rad_out *out;
+        (void)rad_out_open(&out, RAD_FORMAT_JSON, stdout);
+        rad_out_begin_row(out);
+        put_overall(out, o, p, r);
+        rad_out_json(out, "layers", rows);
+        rad_out_end_row(out);
+        (void)rad_out_close(out, true);
+    }
+    free(rows);
+    return status == RAD_OK ? RAD_OK : rad_fail(err, status, "out of memory for the result");
+}
+
+/* Tables for people have the overall figures below the rows; csv has rows only. */
+static enum rad_status print(const struct profile_options *o, const struct rad_profile *p,
+                             const struct rad_eval_result *r, struct rad_err *err)
+{
+    if (o->common.format == RAD_FORMAT_JSON)
+        return print_json(o, p, r, err);
+    (void)put_rows(p, o->common.format, stdout);
+    if (o->common.format == RAD_FORMAT_CSV)
+        return RAD_OK;
+    rad_out *out;
+    putchar('\n');
+    (void)rad_out_open(&out, o->common.format, stdout);
+    rad_out_begin_row(out);
+    put_overall(out, o, p, r);
+    rad_out_end_row(out);
+    (void)rad_out_close(out, true);
+    return RAD_OK;
+}
+
+/* ---- the run ------------------------------------------------------------------------------- */
+
+static enum rad_status evaluate(struct profile_options *o, struct model_run *run,
+                                rad_profiler *profiler, struct rad_eval_result *result,
+                                struct rad_err *err)
+{
+    struct rad_tokens tokens = {0};
+    struct rad_eval_sinks sinks = {.path = rad_profiler_add, .ctx = profiler};
+    enum rad_status status = model_args_tokens(&o->model, run, o->tail, &tokens, err);
+    if (status == RAD_OK)
+        status = model_args_trace(&o->model, run, "eval", &tokens, &sinks.trace, err);
+    if (status == RAD_OK) {
+        const struct rad_eval_options opt = {o->model.engine, false, run->pool};
+        sinks.progress = rad_progress_open(stderr, "profile", tokens.n_seq, o->common.progress);
+        status = rad_eval_run(run->model, &tokens, &opt, &sinks, result, err);
+        rad_progress_close(sinks.progress);
+    }
+    status = model_args_trace_end(sinks.trace, status, result->nll, result->forward_only, err);
+    rad_tokens_free(&tokens);
+    return status;
+}
+
+static enum rad_status profile(struct profile_options *o, struct model_run *run,
+                               struct rad_err *err)
+{
+    rad_profiler *profiler = NULL;
+    struct rad_profile p = {0};
+    struct rad_eval_result result = {.nll = (double)NAN};
+    RAD_TRY(rad_profiler_open(&profiler, rad_model_config(run->model)->card.n_layer, err));
+    enum rad_status status = evaluate(o, run, profiler, &result, err);
+    if (status == RAD_OK)
+        status = rad_profiler_result(profiler, &p, err);
+    if (status == RAD_OK)
+        status = print(o, &p, &result, err);
+    rad_profile_free(&p);
+    rad_profiler_close(profiler);
+    return status;
+}
+
+static int run(int argc, char *argv[])
+{
+    struct profile_options o = {.tail = 1.0};
+    struct rad_err err;
+    struct model_run m = {0};
+    model_args_default(&o.model);
+    if (rad_cli_parse(&argp, argc, argv, &o) != 0)
+        return EXIT_FAILURE;
+    o.model.stats = true;
+    if (o.model.policy == NULL)
+        o.model.policy = "dense";
+    enum rad_status status = model_args_open(&o.model, &m, &err);
+    if (status == RAD_OK)
+        status = profile(&o, &m, &err);
+    model_args_close(&m);
+    return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("profile", &err);
+}
+
+const struct rad_command rad_command_profile = {
+    .name = "profile",
+    .summary = "residual ratios per layer and sublayer: which layers matter",
+    .run = run,
+};
