@@ -77,8 +77,8 @@ static const struct argp argp = {
     .doc = "Generate text. Every token goes through as many layers as the policy gives it; a model "
            "with a router runs radial:budget=1 unless told otherwise. tokens_per_s is the speed of "
            "decoding, mean_depth counts the prompt too.\v"
-           "Example:\n  radial run models/radial-tiny --prompt 'The old house' --policy "
-           "radial:budget=0.5 --show-depth\n",
+           "Example:\n  radial run models/radial-tiny --prompt 'The old house' \\\n"
+           "      --policy radial:budget=0.5 --show-depth\n",
     .children = rad_cli_children,
 };
 
@@ -184,8 +184,8 @@ static enum rad_status generate(struct run_options *o, struct model_run *run, st
     struct rad_generate_result r;
     RAD_TRY(rad_tokenizer_encode(s.tok, &text, &prompt, err));
     s.ids.id = malloc((prompt.n + (size_t)o->n_new + 1) * sizeof *s.ids.id);
-    enum rad_status status =
-        s.ids.id != NULL ? RAD_OK : rad_fail(err, RAD_E_NOMEM, "run: out of memory");
+    enum rad_status status = s.ids.id != NULL ? RAD_OK
+                                              : rad_fail(err, RAD_E_NOMEM, "run: out of memory");
     if (o->common.format == RAD_FORMAT_TABLE && status == RAD_OK) {
         s.show = &show;
         show_text_open(&show, stdout, o->show_depth, rad_model_config(run->model)->card.n_layer);

@@ -9,11 +9,12 @@
 
 enum { WIDTH = 80, N_SHADE = 8 };
 
-/* Colours of the xterm palette from dark violet (no layer) to yellow (all of them), ink to match. */
+/* Colours of the xterm palette from dark violet (no layer) to yellow (all of them), ink to match.
+ */
 static const struct {
     int paper, ink;
-} shades[N_SHADE] = {{54, 231}, {61, 231},  {67, 231},  {31, 231},
-                     {36, 16},  {78, 16}, {148, 16}, {220, 16}};
+} shades[N_SHADE] = {{54, 231}, {61, 231}, {67, 231}, {31, 231},
+                     {36, 16},  {78, 16},  {148, 16}, {220, 16}};
 
 static int shade_of(const struct show_text *s, double depth)
 {
@@ -110,8 +111,11 @@ static void put_char(struct show_text *s, const char *bytes, int n, double depth
 
 static int length_of(unsigned char lead)
 {
-    return lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3
-                                : lead >= 0xf0 && lead < 0xf5 ? 4 : 1;
+    return lead < 0x80                   ? 1
+           : lead >= 0xc2 && lead < 0xe0 ? 2
+           : lead >= 0xe0 && lead < 0xf0 ? 3
+           : lead >= 0xf0 && lead < 0xf5 ? 4
+                                         : 1;
 }
 
 static void put_byte(struct show_text *s, char byte, double depth)

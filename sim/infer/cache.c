@@ -3,16 +3,16 @@
 
 #include <stdlib.h>
 
-enum rad_status kv_open(struct kv_layer *l, const struct rad_card *c, struct rad_err *err)
+enum rad_status rad_cache_open(struct kv_layer *l, const struct rad_card *c, struct rad_err *err)
 {
     l->latest = malloc((size_t)c->n_ctx * sizeof *l->latest);
     if (l->latest == NULL)
         return rad_fail(err, RAD_E_NOMEM, "kv cache: out of memory for %d tokens", c->n_ctx);
-    kv_clear(l, c->n_ctx);
+    rad_cache_clear(l, c->n_ctx);
     return RAD_OK;
 }
 
-void kv_close(struct kv_layer *l)
+void rad_cache_close(struct kv_layer *l)
 {
     free(l->kv);
     free(l->pos);
@@ -20,7 +20,7 @@ void kv_close(struct kv_layer *l)
     *l = (struct kv_layer){0};
 }
 
-void kv_clear(struct kv_layer *l, int32_t n_tok)
+void rad_cache_clear(struct kv_layer *l, int32_t n_tok)
 {
     l->n = 0;
     for (int32_t i = 0; i < n_tok; i++)
@@ -50,7 +50,7 @@ static bool grow(struct kv_layer *l, int32_t width)
     return true;
 }
 
-float *kv_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time)
+float *rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time)
 {
     if (l->n == l->cap && !grow(l, width))
         return NULL;
@@ -62,12 +62,12 @@ float *kv_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time)
     return l->kv + (size_t)i * (size_t)width;
 }
 
-void kv_drop(struct kv_layer *l, int32_t pos)
+void rad_cache_drop(struct kv_layer *l, int32_t pos)
 {
     l->latest[pos] = l->prev[l->latest[pos]];
 }
 
-int32_t kv_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry)
+int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry)
 {
     int32_t n = 0;
     for (int32_t p = 0; p <= last_pos; p++) {

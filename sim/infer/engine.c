@@ -46,7 +46,7 @@ enum rad_status rad_engine_open(rad_engine **out, const rad_model *model,
     if (status == RAD_OK)
         status = rad_arena_open(&e->arena, err);
     if (status == RAD_OK && e->router)
-        status = router_price(model, &opt->route, &e->price, err);
+        status = rad_router_price(model, &opt->route, &e->price, err);
     e->slot = calloc((size_t)opt->n_slot, sizeof *e->slot);
     if (status == RAD_OK && e->slot == NULL)
         status = rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d slots", opt->n_slot);
@@ -55,7 +55,7 @@ enum rad_status rad_engine_open(rad_engine **out, const rad_model *model,
         if (e->slot[s].layer == NULL)
             status = rad_fail(err, RAD_E_NOMEM, "engine: out of memory for a KV cache");
         for (int32_t l = 0; l < c->n_layer && status == RAD_OK; l++)
-            status = kv_open(&e->slot[s].layer[l], c, err);
+            status = rad_cache_open(&e->slot[s].layer[l], c, err);
     }
     if (status != RAD_OK) {
         rad_engine_close(e);
@@ -71,7 +71,7 @@ void rad_engine_close(rad_engine *e)
         return;
     for (int32_t s = 0; e->slot != NULL && s < e->opt.n_slot; s++) {
         for (int32_t l = 0; e->slot[s].layer != NULL && l < e->model->config.card.n_layer; l++)
-            kv_close(&e->slot[s].layer[l]);
+            rad_cache_close(&e->slot[s].layer[l]);
         free(e->slot[s].layer);
     }
     free(e->slot);
@@ -84,7 +84,7 @@ void rad_engine_start(rad_engine *e, int32_t slot, int64_t seq)
 {
     struct slot *s = &e->slot[slot];
     for (int32_t l = 0; l < e->model->config.card.n_layer; l++)
-        kv_clear(&s->layer[l], s->n_tok);
+        rad_cache_clear(&s->layer[l], s->n_tok);
     s->seq = seq;
     s->n_tok = 0;
 }
@@ -145,8 +145,8 @@ static enum rad_status take_rows(rad_engine *e, const struct rad_row *row, int32
     return RAD_OK;
 }
 
-enum rad_status path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
-                         const struct rad_hop_stat *stat, struct rad_err *err)
+enum rad_status rad_path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
+                             const struct rad_hop_stat *stat, struct rad_err *err)
 {
     struct path *p = &e->path[row];
     if (p->n >= e->max_time)
@@ -201,7 +201,7 @@ static enum rad_status decide(rad_engine *e, struct live *v, int32_t time,
         seq[i] = e->seq[v->idx[i]];
     }
     if (e->router)
-        RAD_TRY(router_scores(e, v->idx, v->n, time, score, err));
+        RAD_TRY(rad_router_scores(e, v->idx, v->n, time, score, err));
     const struct rad_hop hop = {v->n, c->n_layer, time, c->max_hops, phase, score, last, seq, pos};
     RAD_TRY(route->policy->decide(route->params, &hop, v->dest, err));
     for (size_t i = 0; i < n && e->router && e->opt.stats; i++) {
@@ -235,12 +235,12 @@ static enum rad_status move(rad_engine *e, struct live *v, int32_t time, int32_t
         struct visit skipped = pick(v, RAD_WAIT, time, idx);
         skipped.layer = time;
         if (skipped.n > 0)
-            RAD_TRY(visit_fill(e, &skipped, err));
+            RAD_TRY(rad_visit_fill(e, &skipped, err));
     }
     for (int32_t l = e->by_layer ? time : 0; l < (e->by_layer ? time + 1 : n_layer); l++) {
         const struct visit visit = pick(v, l, time, idx);
         if (visit.n > 0)
-            RAD_TRY(visit_run(e, &visit, err));
+            RAD_TRY(rad_visit_run(e, &visit, err));
     }
     return RAD_OK;
 }
@@ -306,7 +306,8 @@ enum rad_status rad_engine_logits(rad_engine *e, int32_t first, int32_t n, float
     float *stat = rad_arena_get(e->arena, 2 * (size_t)n * sizeof *stat);
     if (y == NULL || stat == NULL)
         return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d rows", n);
-    model_norm(m, m->norm_f, m->norm_f_b, n, e->h + (size_t)first * (size_t)c->d_model, y, stat);
+    rad_model_norm(m, m->norm_f, m->norm_f_b, n, e->h + (size_t)first * (size_t)c->d_model, y,
+                   stat);
     rad_linear(e->gemm, n, c->d_model, c->vocab, y, m->head, logits);
     rad_arena_reset(e->arena, mark);
     return RAD_OK;

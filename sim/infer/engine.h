@@ -68,40 +68,41 @@ struct rad_engine {
 };
 
 /* ---- cache.c ---- */
-RAD_MUST_CHECK enum rad_status kv_open(struct kv_layer *l, const struct rad_card *c,
-                                       struct rad_err *err);
-void kv_close(struct kv_layer *l);
-void kv_clear(struct kv_layer *l, int32_t n_tok);
+RAD_MUST_CHECK enum rad_status rad_cache_open(struct kv_layer *l, const struct rad_card *c,
+                                              struct rad_err *err);
+void rad_cache_close(struct kv_layer *l);
+void rad_cache_clear(struct kv_layer *l, int32_t n_tok);
 /* Append an entry for (pos, time); returns its K row (V follows), NULL if memory ran out. */
-float *kv_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time);
+float *rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time);
 /* Take the newest entry of pos away again. */
-void kv_drop(struct kv_layer *l, int32_t pos);
+void rad_cache_drop(struct kv_layer *l, int32_t pos);
 /* The keys that queries at time t of positions up to last_pos may see, in position order. */
-int32_t kv_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry);
+int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry);
 
 /* ---- visit.c: the rows idx[n] meet at a layer at one time ---- */
 struct visit {
     int32_t layer, time, n;
     const int32_t *idx; /* ascending */
 };
-RAD_MUST_CHECK enum rad_status visit_run(rad_engine *e, const struct visit *v, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_visit_run(rad_engine *e, const struct visit *v,
+                                             struct rad_err *err);
 /* K and V of rows that skip a layer, from their current state (project) or a lower layer (copy). */
-RAD_MUST_CHECK enum rad_status visit_fill(rad_engine *e, const struct visit *v,
-                                          struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_visit_fill(rad_engine *e, const struct visit *v,
+                                              struct rad_err *err);
 
 /* ---- router.c ---- */
 /* Scores [n][n_layer + 1] of rows idx[n], the bonus taken off the output node. */
-RAD_MUST_CHECK enum rad_status router_scores(rad_engine *e, const int32_t *idx, int32_t n,
-                                             int32_t hop, float *score, struct rad_err *err);
-RAD_MUST_CHECK enum rad_status router_price(const rad_model *m, const struct rad_route *route,
-                                            float *price, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n,
+                                                 int32_t hop, float *score, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_router_price(const rad_model *m, const struct rad_route *route,
+                                                float *price, struct rad_err *err);
 
 /* Append a hop to a row's path; stat may be NULL. */
-RAD_MUST_CHECK enum rad_status path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
-                                        const struct rad_hop_stat *stat, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
+                                            const struct rad_hop_stat *stat, struct rad_err *err);
 
 /* Apply the norm of a model to n rows. */
-void model_norm(const rad_model *m, const float *w, const float *b, int32_t n, const float *x,
-                float *y, float *stat);
+void rad_model_norm(const rad_model *m, const float *w, const float *b, int32_t n, const float *x,
+                    float *y, float *stat);
 
 #endif

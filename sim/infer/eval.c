@@ -19,49 +19,61 @@ struct window { /* the result of one sequence, kept until its turn to be written
     struct rad_err err;
 };
 
+/* FLOP by spec's lowering, worked out once: a layer by its flags, and what a key adds to it. */
+struct flop_table {
+    double layer[16], key, head, router; /* layer: without keys; router: one step */
+};
+
 struct round { /* a few windows per thread, then a flush in order */
     const struct rad_tokens *tokens;
     const struct rad_eval_options *opt;
     rad_engine **engine; /* [threads] */
     struct window *window;
     int64_t first;
+    struct flop_table flop;
 };
 
 /* ---- one window ---------------------------------------------------------------------------- */
 
-/* FLOP of a row's path: what the layers, the router and the head cost (spec's lowering). */
-static double flop_of(const rad_engine *e, int32_t r)
+static double flop_sum(const struct rad_op *ops, int n)
 {
-    const struct rad_card *c = &e->model->config.card;
-    struct rad_op ops[RAD_LOWER_MAX];
     double flop = 0.0;
-    for (int32_t i = 0; i < e->path[r].n; i++) {
-        const struct rad_hop_rec *h = &e->path[r].hop[i];
-        const struct rad_group g = {.m = 1,
-                                    .m_attn = h->flags & RAD_HOP_ATTN ? 1 : 0,
-                                    .m_mlp = h->flags & RAD_HOP_MLP ? 1 : 0,
-                                    .m_kv_only = h->flags & RAD_HOP_PROJECT ? 1 : 0,
-                                    .n_keys = h->n_keys,
-                                    .kv_read_keys = h->n_keys,
-                                    .n_seq = 1};
-        const int n = rad_lower_layer(c, RAD_F32, &g, ops);
-        for (int k = 0; k < n; k++)
-            flop += ops[k].flop;
-    }
-    const int n_head = rad_lower_head(c, RAD_F32, 1, ops);
-    for (int k = 0; k < n_head; k++)
-        flop += ops[k].flop;
-    if (!e->router)
-        return flop;
-    const int steps = e->path[r].n < e->max_time ? e->path[r].n + 1 : e->path[r].n;
-    const int n = rad_lower_router(c, RAD_F32, 1, ops);
-    for (int k = 0; k < n; k++)
-        flop += steps * ops[k].flop;
+    for (int i = 0; i < n; i++)
+        flop += ops[i].flop;
     return flop;
 }
 
-static enum rad_status keep_rows(const rad_engine *e, struct window *w, int32_t first, int32_t n,
-                                 struct rad_err *err)
+static struct flop_table flop_table_of(const struct rad_card *c)
+{
+    struct flop_table t = {.key = 4.0 * c->d_head * c->n_head};
+    struct rad_op ops[RAD_LOWER_MAX];
+    for (int flags = 0; flags < 16; flags++) {
+        const struct rad_group g = {.m = 1,
+                                    .m_attn = flags & RAD_HOP_ATTN ? 1 : 0,
+                                    .m_mlp = flags & RAD_HOP_MLP ? 1 : 0,
+                                    .m_kv_only = flags & RAD_HOP_PROJECT ? 1 : 0,
+                                    .n_seq = 1};
+        t.layer[flags] = flop_sum(ops, rad_lower_layer(c, RAD_F32, &g, ops));
+    }
+    t.head = flop_sum(ops, rad_lower_head(c, RAD_F32, 1, ops));
+    t.router = flop_sum(ops, rad_lower_router(c, RAD_F32, 1, ops));
+    return t;
+}
+
+/* FLOP of a row's path: its layers, the router and the head. */
+static double flop_of(const rad_engine *e, const struct flop_table *t, int32_t r)
+{
+    const struct path *p = &e->path[r];
+    double flop = t->head;
+    for (int32_t i = 0; i < p->n; i++)
+        flop += t->layer[p->hop[i].flags & 15] + t->key * p->hop[i].n_keys;
+    if (e->router)
+        flop += t->router * (p->n < e->max_time ? p->n + 1 : p->n);
+    return flop;
+}
+
+static void keep_rows(const rad_engine *e, const struct flop_table *flop, struct window *w,
+                      int32_t first, int32_t n)
 {
     for (int32_t r = 0; r < n; r++) {
         const struct rad_hop_rec *hop;
@@ -72,10 +84,8 @@ static enum rad_status keep_rows(const rad_engine *e, struct window *w, int32_t 
             memcpy(w->stat + at, stat, (size_t)hops * sizeof *stat);
         w->n_hop[first + r] = hops;
         w->depth[first + r] = rad_engine_depth(e, r);
-        w->flop += flop_of(e, r);
+        w->flop += flop_of(e, flop, r);
     }
-    (void)err;
-    return RAD_OK;
 }
 
 static enum rad_status run_window(rad_engine *e, const struct round *round, int64_t s,
@@ -100,7 +110,7 @@ static enum rad_status run_window(rad_engine *e, const struct round *round, int6
         if (status == RAD_OK)
             status = rad_engine_nll(e, chunk, target + i, w->nll + i, err);
         if (status == RAD_OK)
-            status = keep_rows(e, w, i, chunk, err);
+            keep_rows(e, &round->flop, w, i, chunk);
     }
     w->seconds = rad_now_s() - start;
     free(row);
@@ -123,19 +133,9 @@ struct totals {
     bool forward_only;
 };
 
-static double dense_flop(const struct rad_card *c, int32_t pos)
+static double dense_flop(const struct rad_card *c, const struct flop_table *t, int32_t pos)
 {
-    struct rad_op ops[RAD_LOWER_MAX];
-    const struct rad_group g = {
-        .m = 1, .m_attn = 1, .m_mlp = 1, .n_keys = pos + 1, .kv_read_keys = pos + 1, .n_seq = 1};
-    double flop = 0.0;
-    const int n = rad_lower_layer(c, RAD_F32, &g, ops);
-    for (int k = 0; k < n; k++)
-        flop += c->n_layer * ops[k].flop;
-    const int n_head = rad_lower_head(c, RAD_F32, 1, ops);
-    for (int k = 0; k < n_head; k++)
-        flop += ops[k].flop;
-    return flop;
+    return c->n_layer * (t->layer[RAD_HOP_ATTN | RAD_HOP_MLP] + t->key * (pos + 1.0)) + t->head;
 }
 
 static bool increasing(const struct rad_hop_rec *hop, int32_t n)
@@ -178,7 +178,7 @@ static enum rad_status flush(const struct rad_model *m, const struct round *roun
             t->predicted++;
         }
         t->depth += w->depth[i];
-        t->dense_flop += dense_flop(&m->config.card, i);
+        t->dense_flop += dense_flop(&m->config.card, &round->flop, i);
     }
     t->fed += n;
     t->flop += w->flop;
@@ -253,8 +253,8 @@ enum rad_status rad_eval_run(const rad_model *m, const struct rad_tokens *tokens
     const int size = rad_pool_size(opt->pool), threads = size < MAX_THREADS ? size : MAX_THREADS;
     const int n_window = size <= MAX_THREADS ? threads * PER_THREAD
                                              : MAX_THREADS; /* thread < threads */
-    struct round round = {tokens, opt, engine, window, 0};
-    struct totals t = {.forward_only = true};
+    struct round round = {tokens, opt, engine, window, 0, flop_table_of(&m->config.card)};
+    struct totals t = {.forward_only = !opt->engine.route.policy->any_order}; /* ran so */
     enum rad_status status = RAD_OK;
     const double start = rad_now_s();
     for (int i = 0; i < threads && status == RAD_OK; i++)

@@ -165,7 +165,8 @@ enum rad_status rad_generate(const rad_model *m, const struct rad_ids *prompt,
                              struct rad_generate_result *result, struct rad_err *err)
 {
     const struct rad_card *c = &m->config.card;
-    *result = (struct rad_generate_result){.n_prompt = (int32_t)prompt->n, .forward_only = true};
+    *result = (struct rad_generate_result){.n_prompt = (int32_t)prompt->n};
+    result->forward_only = !opt->engine.route.policy->any_order; /* else keys go by hops */
     *out = (struct rad_ids){0};
     if (prompt->n == 0 || prompt->n > (size_t)c->n_ctx)
         return rad_fail(err, RAD_E_RANGE, "prompt: expected 1..%d tokens but found %zu", c->n_ctx,

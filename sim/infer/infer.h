@@ -102,8 +102,8 @@ RAD_MUST_CHECK enum rad_status rad_tokens_add_ids(struct rad_tokens *out, const 
 struct rad_eval_result {
     int64_t tokens, fed; /* predicted; all tokens, the first of each window included */
     double nll, mean_depth, depth_frac, seconds, tokens_per_s;
-    double flop_frac; /* FLOP of the run, router and head included, over those of dense */
-    bool forward_only;
+    double flop_frac;  /* FLOP of the run, router and head included, over those of dense */
+    bool forward_only; /* layers in order, by the policy: time is the layer, not the hop */
 };
 
 /* Called once per token in order; each may be NULL. */
@@ -154,7 +154,7 @@ struct rad_generate_options {
 struct rad_generate_result {
     int32_t n_prompt, n_new;
     double mean_depth, depth_frac, prefill_s, decode_s, nll; /* nll of the prompt */
-    bool forward_only;
+    bool forward_only; /* layers in order, by the policy: time is the layer, not the hop */
 };
 RAD_MUST_CHECK enum rad_status rad_generate(const rad_model *m, const struct rad_ids *prompt,
                                             const struct rad_generate_options *opt,
@@ -180,7 +180,7 @@ struct rad_profile_row {
 struct rad_profile {
     struct rad_profile_row *row; /* [n_row]: attention and MLP of layer 0, of layer 1 ... */
     int32_t n_row;
-    int64_t n;                                             /* sublayer runs */
+    int64_t n;                                                 /* sublayer runs */
     struct rad_profile_spread ratio_in, ratio_out, cos_in_out; /* over all of them */
 };
 

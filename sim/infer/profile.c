@@ -18,20 +18,23 @@ struct sample { /* of one sublayer */
 
 struct rad_profiler {
     int32_t n_layer;
-    struct sample *sample; /* [2 n_layer] */
+    size_t n_sample;
+    struct sample *sample; /* [n_sample]: attention and MLP of every layer */
 };
 
 enum rad_status rad_profiler_open(rad_profiler **out, int32_t n_layer, struct rad_err *err)
 {
     *out = NULL;
     rad_profiler *p = calloc(1, sizeof *p);
+    const size_t n = 2 * (size_t)(n_layer > 0 ? n_layer : 0);
     if (p != NULL)
-        p->sample = calloc(2 * (size_t)n_layer, sizeof *p->sample);
+        p->sample = calloc(n, sizeof *p->sample);
     if (p == NULL || p->sample == NULL) {
         free(p);
         return rad_fail(err, RAD_E_NOMEM, "profile: out of memory for %d layers", n_layer);
     }
     p->n_layer = n_layer;
+    p->n_sample = n;
     *out = p;
     return RAD_OK;
 }
@@ -40,7 +43,7 @@ void rad_profiler_close(rad_profiler *p)
 {
     if (p == NULL)
         return;
-    for (int32_t i = 0; i < 2 * p->n_layer; i++)
+    for (size_t i = 0; i < p->n_sample; i++)
         for (int k = 0; k < N_MEASURE; k++)
             free(p->sample[i].value[k]);
     free(p->sample);
@@ -98,11 +101,11 @@ enum rad_status rad_profiler_add(void *profiler, const struct rad_trace_token *t
 /* ---- quantiles ----------------------------------------------------------------------------- */
 
 /* Of measure k over samples first..first+n, pooled; scratch holds all of their values. */
-static struct rad_profile_spread spread(const struct sample *first, int32_t n, int k,
+static struct rad_profile_spread spread(const struct sample *first, size_t n, int k,
                                         double *scratch)
 {
     size_t m = 0;
-    for (int32_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < first[i].n; j++)
             scratch[m++] = (double)first[i].value[k][j];
     rad_sort_doubles(scratch, m);
@@ -113,20 +116,20 @@ static struct rad_profile_spread spread(const struct sample *first, int32_t n, i
 enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *out,
                                     struct rad_err *err)
 {
-    const int32_t n_row = 2 * p->n_layer;
+    const size_t n = p->n_sample;
     size_t all = 0;
-    for (int32_t i = 0; i < n_row; i++)
+    for (size_t i = 0; i < n; i++)
         all += p->sample[i].n;
     double *scratch = malloc((all + 1) * sizeof *scratch);
-    *out = (struct rad_profile){.row = calloc((size_t)n_row, sizeof *out->row), .n_row = n_row};
+    *out = (struct rad_profile){.row = calloc(n, sizeof *out->row), .n_row = (int32_t)n};
     if (out->row == NULL || scratch == NULL) {
         free(scratch);
         rad_profile_free(out);
         return rad_fail(err, RAD_E_NOMEM, "profile: out of memory for %zu values", all);
     }
-    for (int32_t i = 0; i < n_row; i++) {
+    for (size_t i = 0; i < n; i++) {
         const struct sample *s = &p->sample[i];
-        out->row[i] = (struct rad_profile_row){.layer = i / 2,
+        out->row[i] = (struct rad_profile_row){.layer = (int32_t)i / 2,
                                                .mlp = i % 2 != 0,
                                                .n = (int64_t)s->n,
                                                .ratio_in = spread(s, 1, RATIO_IN, scratch),
@@ -134,9 +137,9 @@ enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *o
                                                .cos_in_out = spread(s, 1, COSINE, scratch)};
     }
     out->n = (int64_t)all;
-    out->ratio_in = spread(p->sample, n_row, RATIO_IN, scratch);
-    out->ratio_out = spread(p->sample, n_row, RATIO_OUT, scratch);
-    out->cos_in_out = spread(p->sample, n_row, COSINE, scratch);
+    out->ratio_in = spread(p->sample, n, RATIO_IN, scratch);
+    out->ratio_out = spread(p->sample, n, RATIO_OUT, scratch);
+    out->cos_in_out = spread(p->sample, n, COSINE, scratch);
     free(scratch);
     return RAD_OK;
 }

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-enum rad_status router_scores(rad_engine *e, const int32_t *idx, int32_t n, int32_t hop,
-                              float *score, struct rad_err *err)
+enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, int32_t hop,
+                                  float *score, struct rad_err *err)
 {
     const struct rad_card *c = &e->model->config.card;
     const struct router_weights *w = &e->model->router;
@@ -58,8 +58,8 @@ static double price_of(const struct rad_router_config *r, double budget)
     return r->price[i - 1] + share * (r->price[i] - r->price[i - 1]);
 }
 
-enum rad_status router_price(const rad_model *m, const struct rad_route *route, float *price,
-                             struct rad_err *err)
+enum rad_status rad_router_price(const rad_model *m, const struct rad_route *route, float *price,
+                                 struct rad_err *err)
 {
     enum { BUDGET, PRICE }; /* rows of the parameter table in route_radial.c */
     const double set = route->params[PRICE];

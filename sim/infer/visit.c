@@ -23,8 +23,8 @@ static float *floats(rad_engine *e, int32_t rows, int32_t cols)
     return rad_arena_get(e->arena, (size_t)rows * (size_t)cols * sizeof(float));
 }
 
-void model_norm(const rad_model *m, const float *w, const float *b, int32_t n, const float *x,
-                float *y, float *stat)
+void rad_model_norm(const rad_model *m, const float *w, const float *b, int32_t n, const float *x,
+                    float *y, float *stat)
 {
     const size_t d = (size_t)m->config.card.d_model;
     if (m->config.card.norm == RAD_NORM_LAYER)
@@ -87,7 +87,7 @@ static enum rad_status attend_rows(rad_engine *e, const struct visit *v, const s
     int32_t *see = rad_arena_get(e->arena, (size_t)n * sizeof *see);
     NEED(entry && see ? entry : NULL);
     struct rad_attend a = attend_of(e, w, first, n);
-    a.n_k = kv_list(kv, v->time, last_pos, entry);
+    a.n_k = rad_cache_list(kv, v->time, last_pos, entry);
     for (int32_t i = 0, j = 0; i < n; i++) {
         while (j < a.n_k && kv->pos[entry[j]] <= w->pos[first + i])
             j++;
@@ -124,7 +124,7 @@ static bool settle_attention(rad_engine *e, const struct visit *v, struct work *
     w->st[i].a_attn = s[0], w->st[i].b_attn = s[1], w->st[i].c_attn = s[2];
     if (keeps(e, s[0], s[1], s[2]))
         return true;
-    kv_drop(&e->slot[e->row[v->idx[i]].slot].layer[v->layer], w->pos[i]);
+    rad_cache_drop(&e->slot[e->row[v->idx[i]].slot].layer[v->layer], w->pos[i]);
     w->drop[i] = true;
     return false;
 }
@@ -175,7 +175,7 @@ static enum rad_status write_keys(rad_engine *e, const struct visit *v, const st
     const int32_t dq = c->n_head * c->d_head, dkv = c->n_kv * c->d_head, width = dq + 2 * dkv;
     for (int32_t i = 0; i < v->n; i++) {
         struct kv_layer *kv = &e->slot[e->row[v->idx[i]].slot].layer[v->layer];
-        float *to = kv_append(kv, 2 * dkv, w->pos[i], v->time);
+        float *to = rad_cache_append(kv, 2 * dkv, w->pos[i], v->time);
         NEED(to);
         memcpy(to, w->qkv + (size_t)i * (size_t)width + dq, 2 * (size_t)dkv * sizeof *to);
     }
@@ -189,7 +189,7 @@ static enum rad_status attention(rad_engine *e, const struct visit *v, struct wo
     const struct rad_card *c = &m->config.card;
     const struct layer_weights *lw = &m->layer[v->layer];
     const int32_t width = (c->n_head + 2 * c->n_kv) * c->d_head;
-    model_norm(m, lw->norm1, lw->norm1_b, v->n, w->x, w->y, w->stat);
+    rad_model_norm(m, lw->norm1, lw->norm1_b, v->n, w->x, w->y, w->stat);
     rad_linear(e->gemm, v->n, c->d_model, width, w->y, lw->qkv, w->qkv);
     rad_kernels()->rope((size_t)v->n, w->pos, c->n_head + c->n_kv, c->d_head, width, m->cs, w->qkv);
     RAD_TRY(write_keys(e, v, w, err));
@@ -218,7 +218,7 @@ static enum rad_status mlp(rad_engine *e, const struct visit *v, struct work *w,
     const int32_t wide = c->act == RAD_ACT_SWIGLU ? 2 * c->ffn : c->ffn;
     float *up = floats(e, v->n, wide), *act = floats(e, v->n, c->ffn);
     NEED(up && act ? up : NULL);
-    model_norm(m, lw->norm2, lw->norm2_b, v->n, w->x, w->y, w->stat);
+    rad_model_norm(m, lw->norm2, lw->norm2_b, v->n, w->x, w->y, w->stat);
     rad_linear(e->gemm, v->n, c->d_model, wide, w->y, lw->up, up);
     if (c->act == RAD_ACT_SWIGLU)
         rad_kernels()->swiglu((size_t)v->n, (size_t)c->ffn, up, act);
@@ -272,7 +272,7 @@ static enum rad_status open_work(rad_engine *e, const struct visit *v, struct wo
     return RAD_OK;
 }
 
-enum rad_status visit_run(rad_engine *e, const struct visit *v, struct rad_err *err)
+enum rad_status rad_visit_run(rad_engine *e, const struct visit *v, struct rad_err *err)
 {
     const size_t d = (size_t)e->model->config.card.d_model;
     struct work w;
@@ -283,7 +283,7 @@ enum rad_status visit_run(rad_engine *e, const struct visit *v, struct rad_err *
     for (int32_t i = 0; i < v->n; i++) {
         memcpy(e->h + (size_t)v->idx[i] * d, w.x + (size_t)i * d, d * sizeof *w.x);
         e->last[v->idx[i]] = v->layer;
-        RAD_TRY(path_add(e, v->idx[i], w.rec[i], &w.st[i], err));
+        RAD_TRY(rad_path_add(e, v->idx[i], w.rec[i], &w.st[i], err));
     }
     rad_arena_reset(e->arena, mark);
     return RAD_OK;
@@ -299,17 +299,17 @@ static enum rad_status project(rad_engine *e, const struct visit *v, struct rad_
     const int32_t dq = c->n_head * c->d_head, width = 2 * c->n_kv * c->d_head;
     struct work w;
     RAD_TRY(open_work(e, v, &w, err));
-    model_norm(m, lw->norm1, lw->norm1_b, v->n, w.x, w.y, w.stat);
+    rad_model_norm(m, lw->norm1, lw->norm1_b, v->n, w.x, w.y, w.stat);
     rad_linear(e->gemm, v->n, c->d_model, width, w.y, lw->qkv + (size_t)dq * (size_t)c->d_model,
                w.qkv);
     rad_kernels()->rope((size_t)v->n, w.pos, c->n_kv, c->d_head, width, m->cs, w.qkv);
     for (int32_t i = 0; i < v->n; i++) {
         struct kv_layer *kv = &e->slot[e->row[v->idx[i]].slot].layer[v->layer];
-        float *to = kv_append(kv, width, w.pos[i], v->time);
+        float *to = rad_cache_append(kv, width, w.pos[i], v->time);
         NEED(to);
         memcpy(to, w.qkv + (size_t)i * (size_t)width, (size_t)width * sizeof *to);
         const struct rad_hop_rec rec = {(uint16_t)v->layer, RAD_HOP_PROJECT, 0};
-        RAD_TRY(path_add(e, v->idx[i], rec, NULL, err));
+        RAD_TRY(rad_path_add(e, v->idx[i], rec, NULL, err));
     }
     return RAD_OK;
 }
@@ -324,17 +324,17 @@ static enum rad_status copy(rad_engine *e, const struct visit *v, struct rad_err
         struct kv_layer *layer = e->slot[e->row[row].slot].layer;
         if (from < 0 || layer[from].latest[e->pos[row]] < 0)
             continue; /* nothing below was executed: a hole */
-        float *to = kv_append(&layer[v->layer], width, e->pos[row], v->time);
+        float *to = rad_cache_append(&layer[v->layer], width, e->pos[row], v->time);
         NEED(to);
         const int32_t entry = layer[from].latest[e->pos[row]];
         memcpy(to, layer[from].kv + (size_t)entry * (size_t)width, (size_t)width * sizeof *to);
         const struct rad_hop_rec rec = {(uint16_t)v->layer, RAD_HOP_COPY, 0};
-        RAD_TRY(path_add(e, row, rec, NULL, err));
+        RAD_TRY(rad_path_add(e, row, rec, NULL, err));
     }
     return RAD_OK;
 }
 
-enum rad_status visit_fill(rad_engine *e, const struct visit *v, struct rad_err *err)
+enum rad_status rad_visit_fill(rad_engine *e, const struct visit *v, struct rad_err *err)
 {
     const struct rad_arena_mark mark = rad_arena_mark(e->arena);
     RAD_TRY(e->opt.kv == RAD_KV_PROJECT ? project(e, v, err) : copy(e, v, err));

@@ -12,7 +12,7 @@ struct radial {
 static const struct rad_param radial_params[] = {
     {"budget", offsetof(struct radial, budget), RAD_DIM_ONE, 0, 2, 1,
      "expected share of executed layers, by the table measured at training time"},
-    {"price", offsetof(struct radial, price), RAD_DIM_ONE, -10, 10, NAN,
+    {"price", offsetof(struct radial, price), RAD_DIM_ONE, -10, 10, (double)NAN,
      "nats that one more layer must buy; overrides budget"},
     RAD_PARAM_END,
 };

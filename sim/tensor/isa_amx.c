@@ -66,7 +66,8 @@ static void transpose(__m512i r[16])
 
 static __mmask16 first(int n)
 {
-    return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1);
+    const unsigned mask = n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1;
+    return (__mmask16)mask;
 }
 
 /* Words [row][k pair] of up to 16 rows that are contiguous in k. */

@@ -138,4 +138,49 @@ struct rad_attend_grad {
 };
 void rad_attend_back(rad_gemm *g, const struct rad_attend *a, const struct rad_attend_grad *d);
 
+/* ---- probe: what this machine does ------------------------------------------------------- */
+
+/* Each call repeats one piece of work on one thread for about budget_s seconds, at least three
+ * times after a warm-up, and times the repetitions. errors: RAD_E_NOMEM */
+struct rad_probe_time {
+    double best_s, median_s; /* of one repetition */
+};
+
+/* C[m][n] = A[m][k] W^T as rad_linear does it, with the same weights again and again. */
+struct rad_probe_gemm {
+    enum rad_gemm_mode mode;
+    int32_t m, n, k;
+};
+RAD_MUST_CHECK enum rad_status rad_probe_gemm(const struct rad_probe_gemm *shape, double budget_s,
+                                              struct rad_probe_time *out, struct rad_err *err);
+
+/* Read a block of memory from front to back. */
+RAD_MUST_CHECK enum rad_status rad_probe_read(size_t bytes, double budget_s,
+                                              struct rad_probe_time *out, struct rad_err *err);
+
+/* One pass of a vector operation over m rows of n outputs, by the kernel that inference uses: rms
+ * norm, SwiGLU (two inputs of n), addition, RoPE (heads of 32), rows copied by a list, rows copied
+ * out of a table, softmax. In the order of the kinds of spec.h. */
+enum rad_probe_vector {
+    RAD_PROBE_NORM,
+    RAD_PROBE_ACT,
+    RAD_PROBE_ADD,
+    RAD_PROBE_ROPE,
+    RAD_PROBE_GATHER,
+    RAD_PROBE_EMBED,
+    RAD_PROBE_SOFTMAX,
+    RAD_N_PROBE_VECTOR
+};
+RAD_MUST_CHECK enum rad_status rad_probe_vector(enum rad_probe_vector kind, const int32_t size[2],
+                                                double budget_s, struct rad_probe_time *out,
+                                                struct rad_err *err);
+
+/* rad_attend with n_q queries on n_k keys, the last query seeing all of them, n_kv = n_head. */
+struct rad_probe_attend {
+    int32_t n_q, n_k, n_head, d_head;
+};
+RAD_MUST_CHECK enum rad_status rad_probe_attend(const struct rad_probe_attend *shape,
+                                                double budget_s, struct rad_probe_time *out,
+                                                struct rad_err *err);
+
 #endif

@@ -72,7 +72,7 @@ static enum rad_status attention_back(struct shard *s, const struct visit *v, co
             continue;
         const struct rad_arena_mark mark = rad_arena_mark(s->arena);
         struct rad_attend a;
-        RAD_TRY(visit_attend(s, v, q, &a, err));
+        RAD_TRY(rad_visit_attend(s, v, q, &a, err));
         float *dp = floats(s, (size_t)q->n_q, (size_t)q->n_k);
         /* keys keep the row pitch of a.k: [K | V] rows, or whole qkv rows if they are our own */
         float *dkey = rad_arena_zero(s->arena, (size_t)q->n_k * (size_t)a.ldkv * sizeof *dkey);
@@ -126,8 +126,8 @@ static enum rad_status visit_back(struct shard *s, const struct visit *v, float 
     return RAD_OK;
 }
 
-enum rad_status shard_hop_back(struct shard *s, const struct hop_step *st, float *dh, float *grad,
-                               struct rad_err *err)
+enum rad_status rad_shard_hop_back(struct shard *s, const struct hop_step *st, float *dh,
+                                   float *grad, struct rad_err *err)
 {
     for (int32_t i = st->n_visit - 1; i >= 0; i--) {
         const struct rad_arena_mark mark = rad_arena_mark(s->arena);
@@ -137,8 +137,8 @@ enum rad_status shard_hop_back(struct shard *s, const struct hop_step *st, float
     return RAD_OK;
 }
 
-enum rad_status step_head_back(struct shard *s, const struct hop_step *st, const float *target,
-                               const float *weight, float *dh, float *grad, struct rad_err *err)
+enum rad_status rad_step_head_back(struct shard *s, const struct hop_step *st, const float *target,
+                                   const float *weight, float *dh, float *grad, struct rad_err *err)
 {
     const struct net *net = s->net;
     const struct rad_kernels *k = rad_kernels();
@@ -160,9 +160,9 @@ enum rad_status step_head_back(struct shard *s, const struct hop_step *st, const
     return RAD_OK;
 }
 
-enum rad_status step_router_back(struct shard *s, const struct hop_step *st, int32_t hop,
-                                 const float *price, const float *dscore, float *grad,
-                                 struct rad_err *err)
+enum rad_status rad_step_router_back(struct shard *s, const struct hop_step *st, int32_t hop,
+                                     const float *price, const float *dscore, float *grad,
+                                     struct rad_err *err)
 {
     const struct net *net = s->net;
     const struct rad_kernels *k = rad_kernels();
@@ -188,7 +188,7 @@ enum rad_status step_router_back(struct shard *s, const struct hop_step *st, int
     return RAD_OK;
 }
 
-void shard_embed_back(struct shard *s, const float *dh, float *grad)
+void rad_shard_embed_back(struct shard *s, const float *dh, float *grad)
 {
     const size_t d = (size_t)s->net->card.d_model;
     for (int32_t i = 0; i < s->n_tok; i++)

@@ -27,8 +27,8 @@ static enum rad_status read_file(struct corpus_file *f, const char *path, double
     return RAD_OK;
 }
 
-enum rad_status corpus_open(struct corpus *c, const struct rad_train_io *io, int32_t ctx,
-                            struct rad_err *err)
+enum rad_status rad_corpus_open(struct corpus *c, const struct rad_train_io *io, int32_t ctx,
+                                struct rad_err *err)
 {
     *c = (struct corpus){0};
     if (io->n_text < 1 || io->n_text > (int)(sizeof c->file / sizeof c->file[0]))
@@ -48,15 +48,15 @@ enum rad_status corpus_open(struct corpus *c, const struct rad_train_io *io, int
     return RAD_OK;
 }
 
-void corpus_close(struct corpus *c)
+void rad_corpus_close(struct corpus *c)
 {
     for (int i = 0; i < c->n_file; i++)
         free(c->file[i].token);
     *c = (struct corpus){0};
 }
 
-enum rad_status corpus_batch(const struct corpus *c, uint64_t seed, int64_t step,
-                             const int32_t size[2], int32_t *out, struct rad_err *err)
+enum rad_status rad_corpus_batch(const struct corpus *c, uint64_t seed, int64_t step,
+                                 const int32_t size[2], int32_t *out, struct rad_err *err)
 {
     const int32_t batch = size[0], len = size[1] + 1;
     rad_rng *rng = NULL;
@@ -74,7 +74,7 @@ enum rad_status corpus_batch(const struct corpus *c, uint64_t seed, int64_t step
     return RAD_OK;
 }
 
-int32_t corpus_val_window(const struct corpus *c, int32_t ctx, int64_t w, int32_t *out)
+int32_t rad_corpus_val_window(const struct corpus *c, int32_t ctx, int64_t w, int32_t *out)
 {
     for (int f = 0; f < c->n_file; f++) {
         const int64_t n = c->file[f].n - c->file[f].n_train, windows = (n + ctx - 1) / ctx;

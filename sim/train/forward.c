@@ -25,7 +25,7 @@ static void norm(const struct net *net, size_t at, int32_t n, const float *x, fl
         k->rmsnorm((size_t)n, d, net->eps, x, w, y, stat);
 }
 
-enum rad_status shard_begin(struct shard *s, struct rad_err *err)
+enum rad_status rad_shard_begin(struct shard *s, struct rad_err *err)
 {
     const struct rad_card *c = &s->net->card;
     const size_t n = (size_t)s->n_tok, d = (size_t)c->d_model;
@@ -54,7 +54,7 @@ static void gather(float *out, const float *h, const int32_t *idx, int32_t n, si
         memcpy(out + (size_t)r * d, h + (size_t)idx[r] * d, d * sizeof *out);
 }
 
-struct hop_step *shard_step(struct shard *s, const int32_t *idx, int32_t n)
+struct hop_step *rad_shard_step(struct shard *s, const int32_t *idx, int32_t n)
 {
     const size_t d = (size_t)s->net->card.d_model, un = (size_t)n;
     struct hop_step *st = &s->step[s->n_step];
@@ -73,8 +73,8 @@ struct hop_step *shard_step(struct shard *s, const int32_t *idx, int32_t n)
     return st;
 }
 
-enum rad_status step_head(struct shard *s, struct hop_step *st, const float *target,
-                          struct rad_err *err)
+enum rad_status rad_step_head(struct shard *s, struct hop_step *st, const float *target,
+                              struct rad_err *err)
 {
     const struct net *net = s->net;
     const struct rad_kernels *k = rad_kernels();
@@ -95,7 +95,8 @@ enum rad_status step_head(struct shard *s, struct hop_step *st, const float *tar
     return RAD_OK;
 }
 
-enum rad_status step_router(struct shard *s, struct hop_step *st, int32_t hop, struct rad_err *err)
+enum rad_status rad_step_router(struct shard *s, struct hop_step *st, int32_t hop,
+                                struct rad_err *err)
 {
     const struct net *net = s->net;
     const struct rad_kernels *k = rad_kernels();
@@ -168,8 +169,8 @@ static float *collect_keys(struct shard *s, const struct visit_seq *q)
     return kv;
 }
 
-enum rad_status visit_attend(struct shard *s, const struct visit *v, const struct visit_seq *q,
-                             struct rad_attend *a, struct rad_err *err)
+enum rad_status rad_visit_attend(struct shard *s, const struct visit *v, const struct visit_seq *q,
+                                 struct rad_attend *a, struct rad_err *err)
 {
     const struct rad_card *c = &s->net->card;
     const int32_t dq = c->n_head * c->d_head, dkv = c->n_kv * c->d_head, w = dq + 2 * dkv;
@@ -201,7 +202,7 @@ static enum rad_status attention(struct shard *s, struct visit *v, struct rad_er
         NEED(s, vs->p);
         const struct rad_arena_mark mark = rad_arena_mark(s->arena);
         struct rad_attend a;
-        RAD_TRY(visit_attend(s, v, vs, &a, err));
+        RAD_TRY(rad_visit_attend(s, v, vs, &a, err));
         rad_attend(s->gemm, &a);
         rad_arena_reset(s->arena, mark);
     }
@@ -291,7 +292,7 @@ static enum rad_status make_visit(struct shard *s, const struct hop_step *st, in
     return RAD_OK;
 }
 
-enum rad_status shard_hop(struct shard *s, struct hop_step *st, struct rad_err *err)
+enum rad_status rad_shard_hop(struct shard *s, struct hop_step *st, struct rad_err *err)
 {
     st->first_visit = s->n_visit;
     for (int32_t l = 0; l < s->net->card.n_layer; l++) {

@@ -49,7 +49,7 @@ static void layout(struct net *net)
     net->n_param = at;
 }
 
-enum rad_status net_open(struct net *net, const struct rad_card *card, struct rad_err *err)
+enum rad_status rad_net_open(struct net *net, const struct rad_card *card, struct rad_err *err)
 {
     *net = (struct net){.card = *card, .eps = 1e-5f, .rope_theta = 10000.0};
     if (card->n_layer > (int32_t)(sizeof net->layer / sizeof net->layer[0]))
@@ -61,7 +61,7 @@ enum rad_status net_open(struct net *net, const struct rad_card *card, struct ra
     net->w = aligned_alloc(64, bytes);
     net->cs = malloc((size_t)card->n_ctx * (size_t)card->d_head * sizeof *net->cs);
     if (net->w == NULL || net->cs == NULL) {
-        net_close(net);
+        rad_net_close(net);
         return rad_fail(err, RAD_E_NOMEM, "train: cannot allocate %zu parameters", net->n_param);
     }
     for (size_t i = 0; i < net->n_param; i++)
@@ -70,7 +70,7 @@ enum rad_status net_open(struct net *net, const struct rad_card *card, struct ra
     return RAD_OK;
 }
 
-void net_close(struct net *net)
+void rad_net_close(struct net *net)
 {
     free(net->w);
     free(net->cs);
@@ -138,7 +138,7 @@ static void name_layer(struct list *list, const struct net *net, int32_t l)
     name_norm(list, c, text, a->norm2);
 }
 
-int net_tensors(const struct net *net, struct net_tensor *out, int cap)
+int rad_net_tensors(const struct net *net, struct net_tensor *out, int cap)
 {
     const struct rad_card *c = &net->card;
     struct list list = {out, 0, cap};
@@ -176,23 +176,28 @@ static double init_std(const struct net *net, const struct net_tensor *t)
     return base;
 }
 
-/* A fresh router walks the chain: one hidden unit per last layer votes for the layer behind it.
- * Scores are minus expected regrets in nats: unknown ways start out bad. */
-static void router_chain(struct net *net)
+/* A fresh router knows that layers have an order: one hidden unit per last layer makes the layers
+ * behind it likely, and the output node behind the last one. Scores are minus expected regrets in
+ * nats; unknown ways start out bad. */
+static void router_prior(struct net *net)
 {
-    const size_t r = (size_t)net->card.router_hidden, n = (size_t)net->card.n_layer;
-    for (size_t u = 0; u <= n; u++) {
-        net->w[net->router.last + u * r + u] = 4.0f;
-        net->w[net->router.w2 + u * r + u] = 0.2f;
-        net->w[net->router.b2 + u] = -1.0f;
+    const int32_t n = net->card.n_layer;
+    const size_t r = (size_t)net->card.router_hidden;
+    const float bad = -1.5f, on = 4.0f; /* gelu(4) = 4 */
+    for (int32_t u = 0; u <= n; u++) {  /* u = last layer + 1 */
+        float *w2 = net->w + net->router.w2 + (size_t)u;
+        net->w[net->router.last + (size_t)u * r + (size_t)u] = on;
+        net->w[net->router.b2 + (size_t)u] = bad;
+        for (int32_t l = u; l < n && u > 0; l++)
+            w2[(size_t)l * r] = (-0.5f - bad) / on;
+        w2[(size_t)u * r] = (-0.3f - bad) / on;
     }
-    net->w[net->router.b2 + n - 1] = -0.6f; /* the last layer: the most likely short cut */
 }
 
-enum rad_status net_init(struct net *net, uint64_t seed, struct rad_err *err)
+enum rad_status rad_net_init(struct net *net, uint64_t seed, struct rad_err *err)
 {
     struct net_tensor t[1024];
-    const int n = net_tensors(net, t, 1024);
+    const int n = rad_net_tensors(net, t, 1024);
     for (int i = 0; i < n && i < 1024; i++) {
         const size_t count = (size_t)(t[i].dim[0] * (t[i].n_dim > 1 ? t[i].dim[1] : 1));
         const bool gain = t[i].n_dim == 1 && strstr(t[i].name, "norm.weight") != NULL;
@@ -206,6 +211,6 @@ enum rad_status net_init(struct net *net, uint64_t seed, struct rad_err *err)
         rad_rng_close(rng);
     }
     if (net->card.router_hidden > net->card.n_layer)
-        router_chain(net);
+        router_prior(net);
     return RAD_OK;
 }

@@ -45,12 +45,12 @@ struct net_tensor {
     int64_t dim[2];
     bool decay; /* weight decay applies (matrices) */
 };
-int net_tensors(const struct net *net, struct net_tensor *out, int cap);
+int rad_net_tensors(const struct net *net, struct net_tensor *out, int cap);
 
-RAD_MUST_CHECK enum rad_status net_open(struct net *net, const struct rad_card *card,
-                                        struct rad_err *err);
-void net_close(struct net *net);
-RAD_MUST_CHECK enum rad_status net_init(struct net *net, uint64_t seed, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_net_open(struct net *net, const struct rad_card *card,
+                                            struct rad_err *err);
+void rad_net_close(struct net *net);
+RAD_MUST_CHECK enum rad_status rad_net_init(struct net *net, uint64_t seed, struct rad_err *err);
 
 /* ---- one visit: rows of the shard that meet at a layer ------------------------------------ */
 
@@ -110,39 +110,40 @@ struct shard {
 };
 
 /* Start a shard: allocate from the arena, embed the tokens. */
-RAD_MUST_CHECK enum rad_status shard_begin(struct shard *s, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_shard_begin(struct shard *s, struct rad_err *err);
 
 /* Append the step of all tokens idx[n] that are alive before hop n_step. */
-struct hop_step *shard_step(struct shard *s, const int32_t *idx, int32_t n);
+struct hop_step *rad_shard_step(struct shard *s, const int32_t *idx, int32_t n);
 
 /* Final norm and softmax of the head on a step's states. target [n_tok][V] may be NULL; otherwise
  * loss[r] = logsumexp - sum(target * logits). */
-RAD_MUST_CHECK enum rad_status step_head(struct shard *s, struct hop_step *st, const float *target,
-                                         struct rad_err *err);
-RAD_MUST_CHECK enum rad_status step_router(struct shard *s, struct hop_step *st, int32_t hop,
-                                           struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_step_head(struct shard *s, struct hop_step *st,
+                                             const float *target, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_step_router(struct shard *s, struct hop_step *st, int32_t hop,
+                                               struct rad_err *err);
 
 /* Run the visits that dest[] of the step asks for. */
-RAD_MUST_CHECK enum rad_status shard_hop(struct shard *s, struct hop_step *st, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_shard_hop(struct shard *s, struct hop_step *st,
+                                             struct rad_err *err);
 
 /* The attention call of one sequence of a visit; keys written by other visits are collected into
  * the arena, so the caller marks and resets it. */
-RAD_MUST_CHECK enum rad_status visit_attend(struct shard *s, const struct visit *v,
-                                            const struct visit_seq *q, struct rad_attend *a,
-                                            struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_visit_attend(struct shard *s, const struct visit *v,
+                                                const struct visit_seq *q, struct rad_attend *a,
+                                                struct rad_err *err);
 
 /* Gradients. dh [n_tok][d] is the gradient of the states after the hop, becomes that before it. */
-RAD_MUST_CHECK enum rad_status shard_hop_back(struct shard *s, const struct hop_step *st, float *dh,
-                                              float *grad, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_shard_hop_back(struct shard *s, const struct hop_step *st,
+                                                  float *dh, float *grad, struct rad_err *err);
 /* weight[n]: of each row's loss; target as in step_head. */
-RAD_MUST_CHECK enum rad_status step_head_back(struct shard *s, const struct hop_step *st,
-                                              const float *target, const float *weight, float *dh,
-                                              float *grad, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_step_head_back(struct shard *s, const struct hop_step *st,
+                                                  const float *target, const float *weight,
+                                                  float *dh, float *grad, struct rad_err *err);
 /* dscore [n][L+1]; the router's input is not differentiated. */
-RAD_MUST_CHECK enum rad_status step_router_back(struct shard *s, const struct hop_step *st,
-                                                int32_t hop, const float *price,
-                                                const float *dscore, float *grad,
-                                                struct rad_err *err);
-void shard_embed_back(struct shard *s, const float *dh, float *grad);
+RAD_MUST_CHECK enum rad_status rad_step_router_back(struct shard *s, const struct hop_step *st,
+                                                    int32_t hop, const float *price,
+                                                    const float *dscore, float *grad,
+                                                    struct rad_err *err);
+void rad_shard_embed_back(struct shard *s, const float *dh, float *grad);
 
 #endif

@@ -65,12 +65,12 @@ static void apply(void *ctx, int task, int thread)
     }
 }
 
-enum rad_status trainer_step(struct trainer *t, double *loss, struct rad_err *err)
+enum rad_status rad_trainer_step(struct trainer *t, double *loss, struct rad_err *err)
 {
     const struct rad_train_spec *spec = t->spec;
     const int32_t size[2] = {spec->batch, t->net.card.n_ctx};
-    RAD_TRY(corpus_batch(&t->corpus, spec->seed, t->step, size, t->batch, err));
-    rad_pool_run(t->pool, spec->shards, trainer_shard, t);
+    RAD_TRY(rad_corpus_batch(&t->corpus, spec->seed, t->step, size, t->batch, err));
+    rad_pool_run(t->pool, spec->shards, rad_trainer_shard, t);
     double sum = 0.0;
     int64_t n = 0;
     for (int32_t i = 0; i < spec->shards; i++) {

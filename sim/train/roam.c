@@ -14,10 +14,10 @@ static int32_t survivors(const struct hop_step *st, int32_t *idx)
     return n;
 }
 
-enum rad_status shard_roam(struct shard *s, const struct roam *r, struct rad_err *err)
+enum rad_status rad_shard_roam(struct shard *s, const struct roam *r, struct rad_err *err)
 {
     const int32_t max_hops = s->net->card.max_hops;
-    RAD_TRY(shard_begin(s, err));
+    RAD_TRY(rad_shard_begin(s, err));
     int32_t *alive = rad_arena_get(s->arena, (size_t)s->n_tok * sizeof *alive);
     if (alive == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for %d tokens", s->n_tok);
@@ -25,7 +25,7 @@ enum rad_status shard_roam(struct shard *s, const struct roam *r, struct rad_err
         alive[i] = i;
     int32_t n = s->n_tok;
     for (int32_t hop = 0; n > 0; hop++) {
-        struct hop_step *st = shard_step(s, alive, n);
+        struct hop_step *st = rad_shard_step(s, alive, n);
         if (st == NULL)
             return rad_fail(err, RAD_E_NOMEM, "train: out of memory for %d tokens", s->n_tok);
         if (hop == max_hops)
@@ -35,8 +35,8 @@ enum rad_status shard_roam(struct shard *s, const struct roam *r, struct rad_err
             RAD_TRY(r->decide(r->ctx, s, st, hop, err));
         const int32_t left = survivors(st, alive);
         if (r->with_head || left < n)
-            RAD_TRY(step_head(s, st, r->target, err));
-        RAD_TRY(shard_hop(s, st, err));
+            RAD_TRY(rad_step_head(s, st, r->target, err));
+        RAD_TRY(rad_shard_hop(s, st, err));
         n = left;
     }
     return RAD_OK;
@@ -55,7 +55,7 @@ static enum rad_status decide_router(struct shard *s, struct hop_step *st, int32
                                      struct rad_err *err)
 {
     const int32_t n_layer = s->net->card.n_layer;
-    RAD_TRY(step_router(s, st, hop, err));
+    RAD_TRY(rad_step_router(s, st, hop, err));
     for (int32_t r = 0; r < st->n; r++)
         st->dest[r] = best_score(st->score + (size_t)r * (size_t)(n_layer + 1), n_layer,
                                  rad_router_bonus(s->price[st->idx[r] / s->ctx], hop, n_layer));
@@ -87,8 +87,8 @@ static enum rad_status decide_policy(const struct trainer *t, struct shard *s, s
     return RAD_OK;
 }
 
-enum rad_status decide_greedy(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
-                              struct rad_err *err)
+enum rad_status rad_decide_greedy(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
+                                  struct rad_err *err)
 {
     const struct trainer *t = ctx;
     const bool own = s->net == &t->net; /* the teacher is dense */
@@ -118,14 +118,14 @@ static enum rad_status val_window(const struct val_job *job, struct worker *w, i
     int32_t *token = rad_arena_zero(w->arena, (size_t)ctx * sizeof *token);
     if (token == NULL)
         return rad_fail(&w->err, RAD_E_NOMEM, "train: out of memory in validation");
-    const int32_t n = corpus_val_window(&t->corpus, ctx, window, token);
+    const int32_t n = rad_corpus_val_window(&t->corpus, ctx, window, token);
     *found = n > 0;
     if (n < 2)
         return RAD_OK;
     struct shard s = {.net = &t->net, .gemm = w->gemm, .arena = w->arena, .n_seq = 1, .n_tok = n};
     s.ctx = ctx, s.token = token, s.price = &price, s.seq_id = window;
-    const struct roam roam = {.decide = decide_greedy, .ctx = t};
-    RAD_TRY(shard_roam(&s, &roam, &w->err));
+    const struct roam roam = {.decide = rad_decide_greedy, .ctx = t};
+    RAD_TRY(rad_shard_roam(&s, &roam, &w->err));
     const size_t v = (size_t)t->net.card.vocab;
     for (int32_t h = 0; h < s.n_step; h++) {
         const struct hop_step *st = &s.step[h];
@@ -158,8 +158,8 @@ static void val_task(void *ctx, int task, int thread)
     }
 }
 
-enum rad_status trainer_validate(struct trainer *t, double price, int64_t stride,
-                                 struct val_result *out, struct rad_err *err)
+enum rad_status rad_trainer_validate(struct trainer *t, double price, int64_t stride,
+                                     struct val_result *out, struct rad_err *err)
 {
     struct val_job job = {t, price, stride};
     double tokens = 0.0;

@@ -18,9 +18,9 @@ static void trainer_close(struct trainer *t)
     free(t->m);
     free(t->v);
     free(t->batch);
-    net_close(&t->net);
-    net_close(&t->teacher);
-    corpus_close(&t->corpus);
+    rad_net_close(&t->net);
+    rad_net_close(&t->teacher);
+    rad_corpus_close(&t->corpus);
     rad_pool_close(t->pool);
 }
 
@@ -47,11 +47,11 @@ static enum rad_status open_workers(struct trainer *t, struct rad_err *err)
 static enum rad_status open_nets(struct trainer *t, struct rad_err *err)
 {
     const struct rad_train_spec *spec = t->spec;
-    RAD_TRY(net_open(&t->net, &spec->card, err));
-    RAD_TRY(net_init(&t->net, spec->seed, err));
-    t->n_tensor = net_tensors(&t->net, t->tensor, 1024);
+    RAD_TRY(rad_net_open(&t->net, &spec->card, err));
+    RAD_TRY(rad_net_init(&t->net, spec->seed, err));
+    t->n_tensor = rad_net_tensors(&t->net, t->tensor, 1024);
     if (spec->init[0] != '\0')
-        RAD_TRY(model_load(&t->net, spec->init, err));
+        RAD_TRY(rad_model_load(&t->net, spec->init, err));
     t->has_router = spec->card.router_hidden > 0;
     t->has_policy = spec->policy[0] != '\0';
     if (t->has_policy)
@@ -59,22 +59,22 @@ static enum rad_status open_nets(struct trainer *t, struct rad_err *err)
     if (spec->teacher[0] == '\0')
         return RAD_OK;
     struct rad_card card;
-    RAD_TRY(model_card(spec->teacher, &card, err));
+    RAD_TRY(rad_model_card(spec->teacher, &card, err));
     if (card.vocab != spec->card.vocab || card.n_ctx < spec->card.n_ctx)
         return rad_fail(err, RAD_E_RANGE,
                         "%s: a teacher needs the student's vocabulary %d and context %d but has "
                         "%d and %d",
                         spec->teacher, spec->card.vocab, spec->card.n_ctx, card.vocab, card.n_ctx);
-    RAD_TRY(net_open(&t->teacher, &card, err));
+    RAD_TRY(rad_net_open(&t->teacher, &card, err));
     t->has_teacher = true;
-    return model_load(&t->teacher, spec->teacher, err);
+    return rad_model_load(&t->teacher, spec->teacher, err);
 }
 
 static enum rad_status trainer_open(struct trainer *t, const struct rad_train_spec *spec,
                                     const struct rad_train_io *io, struct rad_err *err)
 {
     *t = (struct trainer){.spec = spec, .ema_loss = (double)NAN};
-    RAD_TRY(corpus_open(&t->corpus, io, spec->card.n_ctx, err));
+    RAD_TRY(rad_corpus_open(&t->corpus, io, spec->card.n_ctx, err));
     RAD_TRY(open_nets(t, err));
     RAD_TRY(open_workers(t, err));
     return rad_pool_open(&t->pool, io->threads, err);
@@ -87,7 +87,7 @@ static enum rad_status loop(struct trainer *t, const struct rad_train_io *io,
     double saved_s = rad_now_s(), last_s = saved_s, rate = 0.0;
     while (t->step < t->spec->steps && !report->stopped) {
         double loss = 0.0;
-        RAD_TRY(trainer_step(t, &loss, err));
+        RAD_TRY(rad_trainer_step(t, &loss, err));
         const double now = rad_now_s(), took = now - last_s;
         last_s = now;
         t->seconds += took;
@@ -97,7 +97,7 @@ static enum rad_status loop(struct trainer *t, const struct rad_train_io *io,
             !io->progress(io->ctx, t->step, t->spec->steps, t->ema_loss, rate))
             report->stopped = true;
         if (report->stopped || now - saved_s > t->spec->checkpoint_s) {
-            RAD_TRY(state_save(t, io->out, err));
+            RAD_TRY(rad_state_save(t, io->out, err));
             saved_s = last_s = rad_now_s();
         }
     }
@@ -120,7 +120,7 @@ static enum rad_status measure_table(struct trainer *t, struct rad_train_report 
             grid[n++] = absolute[i];
     for (int i = 0; i < n; i++) {
         struct val_result v;
-        RAD_TRY(trainer_validate(t, grid[i], 8, &v, err));
+        RAD_TRY(rad_trainer_validate(t, grid[i], 8, &v, err));
         const double frac = v.depth / t->net.card.n_layer;
         if (r->n_table > 0 && frac <= r->depth_frac[r->n_table - 1] + 1e-4)
             continue;
@@ -135,13 +135,13 @@ static enum rad_status finish(struct trainer *t, const struct rad_train_io *io,
                               struct rad_train_report *r, struct rad_err *err)
 {
     struct val_result v;
-    RAD_TRY(trainer_validate(t, -1.0, 1, &v, err));
+    RAD_TRY(rad_trainer_validate(t, -1.0, 1, &v, err));
     r->val_nll = v.nll;
     r->mean_depth = v.depth;
     if (t->has_router)
         RAD_TRY(measure_table(t, r, err));
-    RAD_TRY(model_save(t, io, r, err));
-    return state_save(t, io->out, err);
+    RAD_TRY(rad_model_save(t, io, r, err));
+    return rad_state_save(t, io->out, err);
 }
 
 enum rad_status rad_train_run(const struct rad_train_spec *spec, const struct rad_train_io *io,
@@ -155,7 +155,7 @@ enum rad_status rad_train_run(const struct rad_train_spec *spec, const struct ra
     if (status == RAD_OK)
         status = rad_dir_make(io->out, err);
     if (status == RAD_OK)
-        status = state_load(t, io->out, &report->resumed, err);
+        status = rad_state_load(t, io->out, &report->resumed, err);
     if (status == RAD_OK)
         status = loop(t, io, report, err);
     report->steps = t->step;

@@ -49,7 +49,7 @@ static void state_path(char *out, size_t size, const char *folder)
     snprintf(out, size, "%s/train.state", folder);
 }
 
-enum rad_status state_save(const struct trainer *t, const char *out, struct rad_err *err)
+enum rad_status rad_state_save(const struct trainer *t, const char *out, struct rad_err *err)
 {
     const size_t n = t->net.n_param * sizeof(float);
     char path[1024], *data = malloc(sizeof(struct state_head) + 3 * n);
@@ -101,7 +101,7 @@ static enum rad_status take_state(struct trainer *t, const char *path, const cha
     return RAD_OK;
 }
 
-enum rad_status state_load(struct trainer *t, const char *out, bool *found, struct rad_err *err)
+enum rad_status rad_state_load(struct trainer *t, const char *out, bool *found, struct rad_err *err)
 {
     char path[1024], *data = NULL;
     size_t len = 0;
@@ -183,8 +183,8 @@ static enum rad_status write_card(const struct trainer *t, const struct rad_trai
     return status;
 }
 
-enum rad_status model_save(const struct trainer *t, const struct rad_train_io *io,
-                           const struct rad_train_report *report, struct rad_err *err)
+enum rad_status rad_model_save(const struct trainer *t, const struct rad_train_io *io,
+                               const struct rad_train_report *report, struct rad_err *err)
 {
     struct rad_tensor_out out[1024];
     char path[1024];
@@ -203,7 +203,7 @@ enum rad_status model_save(const struct trainer *t, const struct rad_train_io *i
     return write_card(t, io, report, err);
 }
 
-enum rad_status model_card(const char *folder, struct rad_card *card, struct rad_err *err)
+enum rad_status rad_model_card(const char *folder, struct rad_card *card, struct rad_err *err)
 {
     struct rad_model_config config;
     RAD_TRY(rad_model_config_open(&config, folder, err));
@@ -214,7 +214,7 @@ enum rad_status model_card(const char *folder, struct rad_card *card, struct rad
 static enum rad_status read_all(struct net *net, const rad_tensors *file, struct rad_err *err)
 {
     struct net_tensor t[1024];
-    const int n = net_tensors(net, t, 1024);
+    const int n = rad_net_tensors(net, t, 1024);
     for (int i = 0; i < n; i++) {
         if (strncmp(t[i].name, "router.", 7) == 0 && rad_tensors_find(file, t[i].name) == NULL)
             continue; /* a dense network gets a fresh router */
@@ -241,7 +241,7 @@ static enum rad_status take_config(struct net *net, const char *folder, struct r
     return RAD_OK;
 }
 
-enum rad_status model_load(struct net *net, const char *folder, struct rad_err *err)
+enum rad_status rad_model_load(struct net *net, const char *folder, struct rad_err *err)
 {
     rad_tensors *file = NULL;
     RAD_TRY(take_config(net, folder, err));

@@ -26,46 +26,100 @@ static double draw(const struct pass *p, int64_t a, int64_t b)
     return rad_hash_uniform(rad_hash(key, sizeof key, p->t->spec->seed));
 }
 
-static void draw_prices(const struct pass *p, int32_t n, float *price)
+/* ---- what a sequence aims at ---------------------------------------------------------------- */
+
+/* The depth that a sequence is to be run at, as a number m of layers between the first and the last
+ * one, and the price of a layer that goes with it: full depth is asked for by a bonus. */
+struct aim {
+    int32_t middle;
+    float price;
+};
+
+/* Most sequences aim at half the layers, some at a quarter, three quarters, all of them. Prices are
+ * spread over [price_min, price_max] in the same order, so that the router can tell them apart. */
+static struct aim draw_aim(const struct pass *p, int32_t seq)
 {
+    static const double share[] = {0.15, 0.55, 0.15}; /* quarter, half, three quarters; then full */
     const struct rad_train_spec *spec = p->t->spec;
-    const double lo = log(spec->router.price_min), hi = log(spec->router.price_max);
-    for (int32_t s = 0; s < n; s++) {
-        price[s] = (float)exp(lo + (hi - lo) * draw(p, s, -1));
-        if (draw(p, s, -2) < spec->router.full)
-            price[s] = -1.0f;
+    const int32_t n_layer = spec->card.n_layer;
+    const double u = draw(p, seq, -1), ratio = spec->router.price_max / spec->router.price_min;
+    double sum = 0.0;
+    if (draw(p, seq, -2) < spec->router.full)
+        return (struct aim){n_layer - 2, -1.0f};
+    for (int quarter = 1; quarter <= 4; quarter++) {
+        sum += quarter < 4 ? share[quarter - 1] : 1.0;
+        if (u >= sum)
+            continue;
+        const int32_t m = (n_layer * quarter + 2) / 4 - 2;
+        const double band = (4.0 - quarter + draw(p, seq, -3)) / 4.0;
+        return (struct aim){m > 0 ? m : 0, (float)(spec->router.price_min * pow(ratio, band))};
     }
+    return (struct aim){n_layer - 2, -1.0f};
 }
 
-/* A random decision: along the chain, straight to the last layer, sometimes anywhere. */
-static int32_t wander(double u, int32_t last, int32_t n_layer)
+/* ---- exploration --------------------------------------------------------------------------- */
+
+/* A sane path has the first and the last layer and m of those between: one from each of m blocks of
+ * neighbours, so that paths of all depths keep the teacher's order and, together, use all layers.
+ * The layer behind `last` on such a path; pick in [0, 1) chooses within the block. */
+static int32_t block_step(int32_t n_layer, int32_t m, double pick, int32_t last)
 {
-    if (u < 0.35)
-        return last + 1 < n_layer ? last + 1 : RAD_EXIT;
-    if (u < 0.65)
-        return n_layer - 1;
-    if (u < 0.75)
-        return last + 2 < n_layer ? last + 2 : RAD_EXIT;
-    if (u < 0.9)
-        return (int32_t)((u - 0.75) / 0.15 * n_layer);
-    return RAD_EXIT;
+    const int32_t middle = n_layer - 2;
+    if (last < 0)
+        return 0;
+    for (int32_t j = 0; j < m; j++) {
+        const int32_t from = 1 + middle * j / m, to = 1 + middle * (j + 1) / m;
+        if (last < from)
+            return from + (int32_t)(pick * (to - from));
+    }
+    return last < n_layer - 1 ? n_layer - 1 : RAD_EXIT;
 }
 
+/* A step of a sane path. Within a block the token's own byte decides, mostly: a partition of the
+ * tokens that the router can see, so that layers begin to differ (hash layers, arXiv 2106.04426).
+ */
+static int32_t wander(const struct pass *p, const struct shard *s, int32_t i, int32_t hop)
+{
+    const int32_t n_layer = s->net->card.n_layer;
+    const double u = draw(p, i, 1000 + hop), any = 0.005, mixed = 0.06;
+    if (u < any) {
+        const int32_t node = (int32_t)(u / any * (n_layer + 1));
+        return node < n_layer ? node : RAD_EXIT;
+    }
+    const int64_t byte[2] = {s->token[i], -5};
+    const double pick = u < mixed ? draw(p, i, 2000 + hop)
+                                  : rad_hash_uniform(rad_hash(byte, sizeof byte, 1));
+    int32_t m = draw_aim(p, i / s->ctx).middle;
+    if (draw(p, i, -6) < mixed)
+        m = (int32_t)(draw(p, i, -8) * (n_layer - 1));
+    return block_step(n_layer, m, pick, s->last[i]);
+}
+
+/* All sequences are walked along sane paths for half of the run: layers and router get to know
+ * them. Then the router decides more and more, and single decisions explore. */
+static double explore_share(const struct trainer *t)
+{
+    const struct rad_train_spec *spec = t->spec;
+    const double done = (double)t->step / (double)spec->steps;
+    const double fall = fmin(fmax((done - 0.5) / 0.25, 0.0), 1.0);
+    return spec->router.explore_first +
+           (spec->router.explore_last - spec->router.explore_first) * fall;
+}
+
+/* While paths are still random a sequence explores as a whole; later single decisions do. */
 static enum rad_status decide_explore(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
                                       struct rad_err *err)
 {
     const struct pass *p = ctx;
-    const struct rad_train_spec *spec = p->t->spec;
-    RAD_TRY(decide_greedy(p->t, s, st, hop, err));
+    RAD_TRY(rad_decide_greedy(p->t, s, st, hop, err));
     if (!p->t->has_router)
         return RAD_OK;
-    const double done = (double)p->t->step / (double)spec->steps;
-    const double share = spec->router.explore_first +
-                         (spec->router.explore_last - spec->router.explore_first) * done;
+    const double share = explore_share(p->t), last = p->t->spec->router.explore_last;
     for (int32_t r = 0; r < st->n; r++) {
-        const double u = draw(p, st->idx[r], hop);
-        if (u < share)
-            st->dest[r] = wander(u / share, st->last[r], s->net->card.n_layer);
+        const int32_t i = st->idx[r];
+        const bool whole = draw(p, i / s->ctx, -7) < (share - last) / (1.0 - last);
+        if (whole || draw(p, i, hop) < last)
+            st->dest[r] = wander(p, s, i, hop);
     }
     return RAD_OK;
 }
@@ -103,8 +157,8 @@ static enum rad_status make_target(struct pass *p, struct shard *s, const int32_
     const struct rad_arena_mark mark = rad_arena_mark(s->arena);
     struct shard teacher = *s;
     teacher.net = &t->teacher;
-    const struct roam roam = {.decide = decide_greedy, .ctx = p->t};
-    RAD_TRY(shard_roam(&teacher, &roam, err));
+    const struct roam roam = {.decide = rad_decide_greedy, .ctx = p->t};
+    RAD_TRY(rad_shard_roam(&teacher, &roam, err));
     const float *prob = teacher.step[teacher.n_step - 1].p;
     rad_kernels()->axpy(n * v, share, prob, target);
     if (t->has_router)
@@ -126,12 +180,9 @@ static void pull(float *dscore, float score, float regret, float scale, double *
     *loss += 0.5 * (double)(miss * miss);
 }
 
-/* Regress the scores at one step; value[] holds V of the next states and is replaced. With relabel
- * set, prices are not those that the paths were made with: V is then that of leaving wherever the
- * router, asked at that price, would leave. */
-static enum rad_status regress_step(const struct pass *p, struct shard *s, struct hop_step *st,
-                                    const float *price, bool relabel, float *value,
-                                    struct rad_err *err)
+/* Regress the scores at one step; value[] holds V of the next states and is replaced. */
+static enum rad_status regress_step(const struct pass *p, struct shard *s,
+                                    const struct hop_step *st, float *value, struct rad_err *err)
 {
     const struct trainer *t = p->t;
     const int32_t n_layer = t->net.card.n_layer, hop = (int32_t)(st - s->step);
@@ -148,56 +199,31 @@ static enum rad_status regress_step(const struct pass *p, struct shard *s, struc
         pull(&dr[n_layer], score[n_layer], leave, scale, &w->router_loss);
         float v = leave;
         if (st->dest[r] >= 0) {
-            const float go = fmaxf(price[i / s->ctx], 0.0f) + value[i];
-            pull(&dr[st->dest[r]], score[st->dest[r]], go, scale, &w->router_loss);
-            float best = score[0];
-            for (int32_t l = 1; l < n_layer; l++)
-                best = fmaxf(best, score[l]);
-            v = relabel && best < score[n_layer] ? leave : go;
+            v = fmaxf(s->price[i / s->ctx], 0.0f) + value[i];
+            pull(&dr[st->dest[r]], score[st->dest[r]], v, scale, &w->router_loss);
         }
         value[i] = v;
     }
-    return step_router_back(s, st, hop, price, d, w->grad, err);
+    return rad_step_router_back(s, st, hop, s->price, d, w->grad, err);
 }
 
-static enum rad_status regress(const struct pass *p, struct shard *s, const float *price,
-                               bool relabel, struct rad_err *err)
+static enum rad_status regress(const struct pass *p, struct shard *s, struct rad_err *err)
 {
     const struct rad_arena_mark mark = rad_arena_mark(s->arena);
     float *value = rad_arena_zero(s->arena, (size_t)s->n_tok * sizeof *value);
     if (value == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for router values");
-    const float *kept = s->price;
-    s->price = price;
     for (int32_t h = s->n_step - 1; h >= 0; h--) {
-        struct hop_step *st = &s->step[h], own = *st;
-        if (h == s->net->card.max_hops) { /* nobody chose here: only the loss is known */
-            for (int32_t r = 0; r < st->n; r++)
-                value[st->idx[r]] = st->loss[r] - p->base[st->idx[r]];
+        const struct hop_step *st = &s->step[h];
+        if (h < s->net->card.max_hops) {
+            RAD_TRY(regress_step(p, s, st, value, err));
             continue;
         }
-        if (relabel)
-            RAD_TRY(step_router(s, st, h, err));
-        RAD_TRY(regress_step(p, s, st, price, relabel, value, err));
-        *st = own;
+        for (int32_t r = 0; r < st->n; r++) /* nobody chose here: only the loss is known */
+            value[st->idx[r]] = st->loss[r] - p->base[st->idx[r]];
     }
-    s->price = kept;
     rad_arena_reset(s->arena, mark);
     return RAD_OK;
-}
-
-/* Prices above those of the paths: what a stingier router would have seen on the same way. */
-static enum rad_status regress_dearer(const struct pass *p, struct shard *s, struct rad_err *err)
-{
-    const struct rad_train_spec *spec = p->t->spec;
-    float *price = rad_arena_get(s->arena, (size_t)s->n_seq * sizeof *price);
-    if (price == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for prices");
-    for (int32_t i = 0; i < s->n_seq; i++) {
-        const double low = fmax((double)s->price[i], spec->router.price_min);
-        price[i] = (float)(low * pow(spec->router.price_max / low, draw(p, i, -3)));
-    }
-    return regress(p, s, price, true, err);
 }
 
 /* ---- one shard ---------------------------------------------------------------------------- */
@@ -229,7 +255,7 @@ static enum rad_status backward(const struct pass *p, struct shard *s, const flo
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for gradients");
     for (int32_t h = s->n_step - 1; h >= 0; h--) {
         const struct hop_step *st = &s->step[h];
-        RAD_TRY(shard_hop_back(s, st, dh, w->grad, err));
+        RAD_TRY(rad_shard_hop_back(s, st, dh, w->grad, err));
         if (st->p == NULL)
             continue;
         for (int32_t r = 0; r < st->n; r++) {
@@ -238,9 +264,9 @@ static enum rad_status backward(const struct pass *p, struct shard *s, const flo
             w->loss += leaves ? (double)st->loss[r] : 0.0;
             w->depth += st->dest[r] >= 0 ? 1.0 : 0.0;
         }
-        RAD_TRY(step_head_back(s, st, target, weight, dh, w->grad, err));
+        RAD_TRY(rad_step_head_back(s, st, target, weight, dh, w->grad, err));
     }
-    shard_embed_back(s, dh, w->grad);
+    rad_shard_embed_back(s, dh, w->grad);
     return RAD_OK;
 }
 
@@ -263,23 +289,21 @@ static enum rad_status run_shard(struct pass *p, struct rad_err *err)
         token[i] = t->batch[row * ((size_t)ctx + 1) + col];
         next[i] = t->batch[row * ((size_t)ctx + 1) + col + 1];
     }
-    if (t->has_router)
-        draw_prices(p, n_seq, price);
     struct shard s = {.net = &t->net, .gemm = w->gemm, .arena = w->arena, .n_seq = n_seq};
     s.n_tok = (int32_t)n, s.ctx = ctx, s.token = token, s.price = price;
     s.seq_id = t->step * t->spec->batch + first;
+    for (int32_t i = 0; t->has_router && i < n_seq; i++)
+        price[i] = draw_aim(p, i).price;
     RAD_TRY(make_target(p, &s, next, &target, err));
     const struct roam roam = {target, t->has_router, decide_explore, p};
-    RAD_TRY(shard_roam(&s, &roam, err));
-    if (t->has_router) {
-        RAD_TRY(regress(p, &s, price, false, err));
-        RAD_TRY(regress_dearer(p, &s, err));
-    }
+    RAD_TRY(rad_shard_roam(&s, &roam, err));
+    if (t->has_router)
+        RAD_TRY(regress(p, &s, err));
     w->n_loss = s.n_tok;
     return backward(p, &s, target, err);
 }
 
-void trainer_shard(void *ctx, int task, int thread)
+void rad_trainer_shard(void *ctx, int task, int thread)
 {
     (void)thread;
     struct trainer *t = ctx;

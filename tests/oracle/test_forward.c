@@ -51,10 +51,10 @@ static enum rad_status any_decide(const void *params, const struct rad_hop *h, i
 }
 
 static const struct rad_param no_params[] = {RAD_PARAM_END};
-static const struct rad_policy given_forward = {.name = "given", .params = no_params,
-                                                .decide = forward_decide};
-static const struct rad_policy given_any = {.name = "given", .params = no_params,
-                                            .any_order = true, .decide = any_decide};
+static const struct rad_policy given_forward = {
+    .name = "given", .params = no_params, .decide = forward_decide};
+static const struct rad_policy given_any = {
+    .name = "given", .params = no_params, .any_order = true, .decide = any_decide};
 
 /* ---- the vectors --------------------------------------------------------------------------- */
 
@@ -65,8 +65,7 @@ static void read_path(const char *text, struct expected *x, int pos)
         int used = 0;
         CU_ASSERT_EQUAL_FATAL(sscanf(p, "%u:%u:%u%n", &layer, &flags, &keys, &used), 3);
         CU_ASSERT_FATAL(x->n_hop[pos] < MAX_HOP);
-        x->hop[pos][x->n_hop[pos]++] =
-            (struct rad_hop_rec){(uint16_t)layer, (uint16_t)flags, keys};
+        x->hop[pos][x->n_hop[pos]++] = (struct rad_hop_rec){(uint16_t)layer, (uint16_t)flags, keys};
         p += used + (p[used] == ' ');
     }
 }
@@ -194,8 +193,9 @@ static enum rad_status take_first(void *ctx, const struct rad_trace_token *tok, 
 static void real_checkpoint_has_its_known_loss(void)
 {
     static const char folder[] = "../shared/data/checkpoints/stories260K";
-    static const char sentence[] = "Once upon a time, there was a little girl named Lily. She loved "
-                                   "to play outside in the park. One day, she saw a big red ball.";
+    static const char sentence[] =
+        "Once upon a time, there was a little girl named Lily. She loved "
+        "to play outside in the park. One day, she saw a big red ball.";
     static const double known[5] = {0.24374, 0.01751, 0.01211, 0.00072, 0.03170};
     rad_model *m = NULL;
     struct rad_tokens from_ids = {0}, from_text = {0};

@@ -68,11 +68,20 @@ static void attention(struct plain *p, int layer)
     for (int32_t s = 0; s < p->in->n_seq; s++) {
         const int32_t first = p->in->first[s], n = p->in->first[s + 1] - first;
         const float *row = p->wide + (size_t)first * (size_t)width;
-        const struct rad_attend a = {.n_q = n, .n_k = n, .n_head = c->n_head, .n_kv = c->n_kv,
-                                     .d_head = c->d_head, .q = row, .ldq = width,
-                                     .k = row + dq, .v = row + dq + dkv, .ldkv = width,
-                                     .n_see = p->see, .p = p->p,
-                                     .out = p->att + (size_t)first * (size_t)dq, .ldo = dq};
+        const struct rad_attend a = {.n_q = n,
+                                     .n_k = n,
+                                     .n_head = c->n_head,
+                                     .n_kv = c->n_kv,
+                                     .d_head = c->d_head,
+                                     .q = row,
+                                     .ldq = width,
+                                     .k = row + dq,
+                                     .v = row + dq + dkv,
+                                     .ldkv = width,
+                                     .n_see = p->see,
+                                     .p = p->p,
+                                     .out = p->att + (size_t)first * (size_t)dq,
+                                     .ldo = dq};
         rad_attend(p->gemm, &a);
     }
     snprintf(name, sizeof name, "model.layers.%d.self_attn.o_proj.weight", layer);
@@ -133,7 +142,7 @@ static void open_plain(struct plain *p, const char *folder, const struct plain_i
 
 static void close_plain(struct plain *p)
 {
-    float *const all[] = {p->x,   p->y,    p->wide, p->att, p->f, p->act,
+    float *const all[] = {p->x,    p->y, p->wide, p->att,  p->f, p->act,
                           p->stat, p->p, p->w,    p->bias, p->cs};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);

@@ -70,8 +70,8 @@ static void check_product(rad_gemm *g, const int32_t size[3], int flags)
 
 static void check_products(enum rad_gemm_mode mode)
 {
-    static const int32_t size[][3] = {{1, 1, 1},    {1, 33, 17},  {2, 3, 5},    {3, 16, 32},
-                                      {16, 16, 32}, {17, 33, 31}, {32, 32, 64}, {33, 1, 65},
+    static const int32_t size[][3] = {{1, 1, 1},    {1, 33, 17},  {2, 3, 5},     {3, 16, 32},
+                                      {16, 16, 32}, {17, 33, 31}, {32, 32, 64},  {33, 1, 65},
                                       {64, 48, 96}, {40, 100, 7}, {5, 128, 129}, {96, 31, 1}};
     rad_gemm *g = NULL;
     OK(rad_gemm_open(&g, mode, &err));
@@ -171,15 +171,27 @@ static void attention_matches(void)
     fill(kv, NK * LDKV, 4);
     for (int i = 0; i < NQ; i++)
         see[i] = i < 3 ? 1 : i < NQ - 2 ? 2 + i : NK;
-    const struct rad_attend a = {.n_q = NQ, .n_k = NK, .n_head = HEADS, .n_kv = KV, .d_head = DIM,
-                                 .q = q, .ldq = LDQ, .k = kv, .v = kv + KV * DIM, .ldkv = LDKV,
-                                 .n_see = see, .p = p, .out = out, .ldo = LDO};
+    const struct rad_attend a = {.n_q = NQ,
+                                 .n_k = NK,
+                                 .n_head = HEADS,
+                                 .n_kv = KV,
+                                 .d_head = DIM,
+                                 .q = q,
+                                 .ldq = LDQ,
+                                 .k = kv,
+                                 .v = kv + KV * DIM,
+                                 .ldkv = LDKV,
+                                 .n_see = see,
+                                 .p = p,
+                                 .out = out,
+                                 .ldo = LDO};
     rad_attend(g, &a);
     double worst = 0.0;
     for (int i = 0; i < NQ; i++)
         for (int h = 0; h < HEADS; h++)
             for (int x = 0; x < DIM; x++)
-                worst = fmax(worst, fabs((double)out[i * LDO + h * DIM + x] - attended(&a, h, i, x)));
+                worst =
+                    fmax(worst, fabs((double)out[i * LDO + h * DIM + x] - attended(&a, h, i, x)));
     CU_ASSERT(worst < 2e-6);
     rad_gemm_close(g);
 }

@@ -1,4 +1,5 @@
-/* test_infer.c - the engine: dense paths against a plain network, limits, evaluation, generation. */
+/* test_infer.c - the engine: dense paths against a plain network, limits, evaluation, generation.
+ */
 #include "infer/infer.h"
 #include "net_make.h"
 #include "plain_forward.h"

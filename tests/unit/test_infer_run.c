@@ -84,7 +84,10 @@ static void seeds_decide_what_is_drawn(void)
 {
     rad_model *m = net_open_plain(DIR "/seeds", false);
     struct rad_generate_options o = {.engine = net_options(m, "dense", RAD_KV_HOLE),
-                                     .n_new = NEW, .temperature = 1.0, .top_p = 1.0, .seed = 5};
+                                     .n_new = NEW,
+                                     .temperature = 1.0,
+                                     .top_p = 1.0,
+                                     .seed = 5};
     struct rad_generate_result r;
     struct rad_ids a = generate(m, &o, &r), b = generate(m, &o, &r);
     o.seed = 6;
@@ -109,8 +112,10 @@ static void draws_follow_the_distribution(void)
 {
     enum { DRAWS = 1500 };
     rad_model *m = net_open_plain(DIR "/draws", false);
-    struct rad_generate_options o = {.engine = net_options(m, "dense", RAD_KV_HOLE), .n_new = 1,
-                                     .temperature = 0.7, .top_p = 0.6};
+    struct rad_generate_options o = {.engine = net_options(m, "dense", RAD_KV_HOLE),
+                                     .n_new = 1,
+                                     .temperature = 0.7,
+                                     .top_p = 0.6};
     int32_t id[2] = {70, 71};
     const struct rad_ids prompt = {id, 2};
     const struct rad_row row[2] = {{0, 70}, {0, 71}};
@@ -169,7 +174,7 @@ static void generation_stops_where_it_must(void)
         first++;
     m = net_open_made(&net);
     struct rad_ids cut = generate(m, &o, &r);
-    CU_ASSERT_EQUAL(cut.n, first); /* the end token is not part of the text */
+    CU_ASSERT_EQUAL((int)cut.n, first); /* the end token is not part of the text */
     rad_ids_free(&cut);
     rad_ids_free(&out);
     o.n_new = 0;
@@ -198,7 +203,9 @@ static void uls_thins_by_phase(void)
     for (int all = 0; all < 2; all++) {
         struct heard h = {0};
         const struct rad_generate_options o = {.engine = net_options(m, policies[all], RAD_KV_HOLE),
-                                               .n_new = NEW, .token = hear, .ctx = &h};
+                                               .n_new = NEW,
+                                               .token = hear,
+                                               .ctx = &h};
         struct rad_generate_result r;
         struct rad_ids out = generate(m, &o, &r);
         CU_ASSERT_EQUAL_FATAL(h.n, LEN + NEW);
@@ -252,6 +259,40 @@ static void runs_leave_a_true_trace(void)
     rad_trace_close(t);
     rad_ids_free(&out);
     rad_model_close(m);
+}
+
+/* Short runs whose any-order paths may all happen to go forward: keys still go by hops. */
+static void short_routed_runs_count_keys_by_hop(void)
+{
+    int ran = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        const struct made_net net = {
+            .folder = DIR "/short", .config = net_config(true), .seed = seed};
+        rad_model *m = net_open_made(&net);
+        struct rad_generate_options o = {
+            .engine = net_options(m, "radial:budget=0.6", RAD_KV_HOLE)};
+        const struct rad_trace_run run =
+            rad_trace_run_of(m, &o.engine, "run", NULL, &(struct rad_run_text){0});
+        int32_t id[4];
+        const struct rad_ids prompt = {id, 4};
+        struct rad_ids out = {0};
+        struct rad_generate_result r;
+        rad_trace *t = NULL;
+        int64_t differ = -1;
+        net_tokens(id, 4, seed);
+        OK(rad_trace_create(&o.trace, DIR "/short.db", &run, &err));
+        OK(rad_generate(m, &prompt, &o, &out, &r, &err));
+        OK(rad_trace_finish(o.trace, r.nll, r.forward_only, &err));
+        OK(rad_trace_open(&t, DIR "/short.db", &err));
+        OK(rad_trace_keys_differ(t, &differ, &err));
+        CU_ASSERT_EQUAL(differ, 0);
+        CU_ASSERT(!r.forward_only);
+        ran += rad_trace_n_visit(t) > 4;
+        rad_trace_close(t);
+        rad_ids_free(&out);
+        rad_model_close(m);
+    }
+    CU_ASSERT(ran >= 5);
 }
 
 /* ---- profiles ------------------------------------------------------------------------------ */
@@ -313,8 +354,8 @@ static void profiles_are_quantiles_of_the_ratios(void)
 static void profile_of_known_numbers(void)
 {
     const struct rad_trace_token tok = {.n_hop = 3};
-    const struct rad_hop_rec hop[3] = {{1, RAD_HOP_ATTN, 1}, {1, RAD_HOP_ATTN, 1},
-                                       {1, RAD_HOP_ATTN, 1}};
+    const struct rad_hop_rec hop[3] = {
+        {1, RAD_HOP_ATTN, 1}, {1, RAD_HOP_ATTN, 1}, {1, RAD_HOP_ATTN, 1}};
     struct rad_hop_stat stat[3];
     struct rad_profile p;
     rad_profiler *profiler = NULL;
@@ -345,6 +386,7 @@ CU_TestInfo infer_run_tests[] = {
     {"generation stops where it must", generation_stops_where_it_must},
     {"uls thins by phase", uls_thins_by_phase},
     {"runs leave a true trace", runs_leave_a_true_trace},
+    {"short routed runs count keys by hop", short_routed_runs_count_keys_by_hop},
     {"profiles are quantiles of the ratios", profiles_are_quantiles_of_the_ratios},
     {"profile of known numbers", profile_of_known_numbers},
     CU_TEST_INFO_NULL,

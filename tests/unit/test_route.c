@@ -85,7 +85,8 @@ static void dense_and_oracle_visit_all(void)
     CU_ASSERT(zero.policy->keep(zero.params, 1.0f, 0.0f, 0.0f));
 }
 
-/* Shares of (token, layer) pairs skipped, per layer and overall, and pairs of layers: independent. */
+/* Shares of (token, layer) pairs skipped, per layer and overall, and pairs of layers: independent.
+ */
 static void skip_draws_are_independent_and_fair(void)
 {
     enum { TOKENS = 20000, LAYERS = 6 };
@@ -150,8 +151,14 @@ static void radial_refuses_scores_that_are_none(void)
     const int64_t seq[2] = {8, 9};
     float score[8] = {0, 1, 2, 3, 0, 1, 2, NAN};
     int32_t dest[2];
-    const struct rad_hop h = {.n_tok = 2, .n_layer = 3, .hop = 1, .max_hops = 5,
-                              .score = score, .last = last, .seq = seq, .pos = pos};
+    const struct rad_hop h = {.n_tok = 2,
+                              .n_layer = 3,
+                              .hop = 1,
+                              .max_hops = 5,
+                              .score = score,
+                              .last = last,
+                              .seq = seq,
+                              .pos = pos};
     REFUSES(r.policy->decide(r.params, &h, dest, &err), RAD_E_RANGE,
             "score of node 3 is no number (sequence 9, position 5, hop 1)");
     score[7] = 0;

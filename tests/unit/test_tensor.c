@@ -265,8 +265,10 @@ static double forward(int kind, const double *x, const double *w, const double *
     for (int i = 0; i < n; i++) {
         const double normed = (x[i] - mean) / sqrt(var + 1e-5) * w[i];
         const double act = x[i] / (1.0 + exp(-x[i])) * w[i];
-        sum += dy[i] * (kind < 2 ? normed : kind == 2 ? act : kind == 3 ? gelu_of(x[i])
-                                                                        : exp(0.7 * x[i]) / top);
+        sum += dy[i] * (kind < 2    ? normed
+                        : kind == 2 ? act
+                        : kind == 3 ? gelu_of(x[i])
+                                    : exp(0.7 * x[i]) / top);
     }
     return sum;
 }

@@ -46,7 +46,7 @@ static double run(struct probe *p, float *grad)
     s.n_tok = N_SEQ * CTX, s.ctx = CTX, s.token = p->token;
     const struct roam roam = {&p->target[0][0], true, decide, p};
     const struct rad_arena_mark mark = rad_arena_mark(p->arena);
-    OK(shard_roam(&s, &roam, &err));
+    OK(rad_shard_roam(&s, &roam, &err));
     const size_t d = (size_t)p->net.card.d_model,
                  dkv = (size_t)(p->net.card.n_kv * p->net.card.d_head);
     float *dh = rad_arena_zero(p->arena, (size_t)s.n_tok * d * sizeof *dh);
@@ -61,12 +61,12 @@ static double run(struct probe *p, float *grad)
             total += (double)weight[r] * (double)st->loss[r];
         }
         if (grad != NULL) {
-            OK(shard_hop_back(&s, st, dh, grad, &err));
-            OK(step_head_back(&s, st, &p->target[0][0], weight, dh, grad, &err));
+            OK(rad_shard_hop_back(&s, st, dh, grad, &err));
+            OK(rad_step_head_back(&s, st, &p->target[0][0], weight, dh, grad, &err));
         }
     }
     if (grad != NULL)
-        shard_embed_back(&s, dh, grad);
+        rad_shard_embed_back(&s, dh, grad);
     rad_arena_reset(p->arena, mark);
     return total;
 }
@@ -87,8 +87,8 @@ static void setup(struct probe *p, enum rad_norm norm, enum rad_act act, bool ti
                                   .tied = tied,
                                   .max_hops = 5,
                                   .router_hidden = 8};
-    OK(net_open(&p->net, &card, &err));
-    OK(net_init(&p->net, 3, &err));
+    OK(rad_net_open(&p->net, &card, &err));
+    OK(rad_net_init(&p->net, 3, &err));
     OK(rad_gemm_open(&p->gemm, RAD_GEMM_F32, &err));
     OK(rad_arena_open(&p->arena, &err));
     for (int i = 0; i < N_SEQ * CTX; i++) {
@@ -103,7 +103,7 @@ static void setup(struct probe *p, enum rad_norm norm, enum rad_act act, bool ti
 
 static void teardown(struct probe *p)
 {
-    net_close(&p->net);
+    rad_net_close(&p->net);
     rad_gemm_close(p->gemm);
     rad_arena_close(p->arena);
 }
@@ -116,7 +116,7 @@ static void check(struct probe *p)
     memset(grad, 0, sizeof grad);
     (void)run(p, grad);
     struct net_tensor t[64];
-    const int n = net_tensors(&p->net, t, 64);
+    const int n = rad_net_tensors(&p->net, t, 64);
     for (int i = 0; i < n; i++) {
         const size_t count = (size_t)(t[i].dim[0] * (t[i].n_dim > 1 ? t[i].dim[1] : 1));
         double err2 = 0.0, norm2 = 1e-6;

@@ -1,0 +1,185 @@
+/* cmd_hw_look.c - `radial hw list|show|check`. */
+#include "cli/cmd_hw.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Close the table and say how it went. */
+static int finish(rad_out *out, const char *command, bool single)
+{
+    const struct rad_err err = {RAD_E_IO, "cannot write the result"};
+    return rad_out_close(out, single) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
+}
+
+/* ---- list ---------------------------------------------------------------------------------- */
+
+struct names {
+    char **name;
+    size_t n;
+};
+
+static bool known(const struct names *names, const char *name)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (strcmp(names->name[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Add the profiles of a folder that no folder before it has. */
+static void add_folder(struct names *names, const char *folder)
+{
+    static const char suffix[] = ".yaml";
+    DIR *dir = opendir(folder);
+    for (const struct dirent *e = dir ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
+        char name[256];
+        const size_t len = strlen(e->d_name), tail = sizeof suffix - 1;
+        if (e->d_name[0] == '.' || len <= tail || len - tail >= sizeof name ||
+            strcmp(e->d_name + len - tail, suffix) != 0)
+            continue;
+        memcpy(name, e->d_name, len - tail);
+        name[len - tail] = '\0';
+        char **grown = strcmp(name, "aliases") == 0 || known(names, name)
+                           ? NULL
+                           : realloc(names->name, (names->n + 1) * sizeof *grown);
+        if (grown == NULL)
+            continue;
+        names->name = grown;
+        names->name[names->n] = strdup(name);
+        names->n += names->name[names->n] != NULL;
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* The folders that rad_data_find looks in, in its order. */
+static void add_folders(struct names *names)
+{
+    add_folder(names, "hwprofiles");
+#ifdef RADIAL_DATADIR
+    add_folder(names, RADIAL_DATADIR "/hwprofiles");
+#endif
+    for (const char *path = getenv("RADIAL_PATH"); path != NULL && *path != '\0';) {
+        char folder[RAD_PATH_MAX];
+        const int n = (int)strcspn(path, ":");
+        snprintf(folder, sizeof folder, "%.*s/hwprofiles", n, path);
+        add_folder(names, folder);
+        snprintf(folder, sizeof folder, "%.*s", n, path);
+        add_folder(names, folder);
+        path += n + (path[n] == ':');
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void put_profile(rad_out *out, const rad_hw *hw)
+{
+    char dtypes[64] = "";
+    for (unsigned d = 0; d < RAD_N_DTYPE; d++)
+        if (rad_hw_supports(hw, (enum rad_dtype)d)) {
+            strcat(dtypes, dtypes[0] != '\0' ? " " : "");
+            strcat(dtypes, rad_dtype_name((enum rad_dtype)d)); /* six names: 30 bytes */
+        }
+    rad_out_begin_row(out);
+    rad_out_text(out, "hw", rad_hw_name(hw));
+    rad_out_text(out, "model", rad_hw_model(hw)->name);
+    rad_out_text(out, "dtypes", dtypes);
+    rad_out_real(out, "memory_bytes", rad_hw_memory_bytes(hw));
+    rad_out_real(out, "tdp_w", rad_hw_tdp_w(hw));
+    rad_out_real(out, "usd_per_hour", rad_hw_usd_per_hour(hw));
+    rad_out_text(out, "about", rad_hw_about(hw));
+    rad_out_end_row(out);
+}
+
+int hw_list(const struct hw_options *o)
+{
+    struct names names = {0};
+    rad_out *out;
+    add_folders(&names);
+    if (names.n > 1)
+        qsort(names.name, names.n, sizeof *names.name, by_name);
+    (void)rad_out_open(&out, o->common.format, stdout);
+    for (size_t i = 0; i < names.n; i++) {
+        struct rad_err err;
+        rad_hw *hw = NULL;
+        if (rad_hw_open(&hw, names.name[i], &err) == RAD_OK)
+            put_profile(out, hw);
+        else
+            rad_cli_warn("hw list", "%s", err.msg);
+        rad_hw_close(hw);
+        free(names.name[i]);
+    }
+    free(names.name);
+    return finish(out, "hw list", false);
+}
+
+/* ---- show ---------------------------------------------------------------------------------- */
+
+static void put_params(rad_out *out, const char *part, const struct rad_param *table,
+                       const void *values)
+{
+    for (const struct rad_param *p = table; p->key != NULL; p++) {
+        double value;
+        memcpy(&value, (const char *)values + p->offset, sizeof value);
+        if (isnan(value))
+            continue; /* optional and not in the profile */
+        rad_out_begin_row(out);
+        rad_out_text(out, "part", part);
+        rad_out_text(out, "key", p->key);
+        rad_out_real(out, "value", value);
+        rad_out_text(out, "unit", rad_dim_unit(p->dim));
+        rad_out_text(out, "doc", p->doc);
+        rad_out_end_row(out);
+    }
+}
+
+int hw_show(const struct hw_options *o)
+{
+    struct rad_err err;
+    rad_hw *hw = NULL;
+    if (rad_hw_open(&hw, o->arg[0], &err) != RAD_OK)
+        return rad_cli_fail("hw show", &err);
+    int code = EXIT_SUCCESS;
+    if (o->text) {
+        fputs(rad_hw_text(hw), stdout);
+    } else {
+        rad_out *out;
+        (void)rad_out_open(&out, o->common.format, stdout);
+        put_params(out, "machine", rad_hw_machine_params(), rad_hw_machine(hw));
+        put_params(out, rad_hw_model(hw)->name, rad_hw_model(hw)->params, rad_hw_params(hw));
+        code = finish(out, "hw show", false);
+    }
+    rad_hw_close(hw);
+    return code;
+}
+
+/* ---- check --------------------------------------------------------------------------------- */
+
+int hw_check(const struct hw_options *o)
+{
+    rad_out *out;
+    bool all = true;
+    (void)rad_out_open(&out, o->common.format, stdout);
+    for (int i = 0; i < o->n_arg; i++) {
+        struct rad_err err = {RAD_OK, ""};
+        rad_hw *hw = NULL;
+        const bool ok = rad_hw_open(&hw, o->arg[i], &err) == RAD_OK;
+        rad_out_begin_row(out);
+        rad_out_text(out, "file", o->arg[i]);
+        rad_out_bool(out, "ok", ok);
+        rad_out_text(out, "model", ok ? rad_hw_model(hw)->name : NULL);
+        rad_out_text(out, "hash", ok ? rad_hw_hash(hw) : NULL);
+        rad_out_end_row(out);
+        if (!ok)
+            (void)rad_cli_fail("hw check", &err);
+        all = all && ok;
+        rad_hw_close(hw);
+    }
+    const int code = finish(out, "hw check", false);
+    return all ? code : EXIT_FAILURE;
+}
