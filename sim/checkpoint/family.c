@@ -250,12 +250,12 @@ enum rad_status rad_family_find(const char *model_type, const struct rad_family 
     struct rad_buf known = {0};
     for (int i = 0; i < N_FAMILY; i++) {
         if (strcmp(families[i].model_type, model_type) == 0) {
-            rad_buf_free(&known);
             *out = &families[i];
             return RAD_OK;
         }
-        rad_buf_printf(&known, "%s%s", i > 0 ? ", " : "", families[i].model_type);
     }
+    for (int i = 0; i < N_FAMILY; i++)
+        rad_buf_printf(&known, "%s%s", i > 0 ? ", " : "", families[i].model_type);
     rad_fail(err, RAD_E_UNSUPPORTED, "model_type '%s' is not supported; expected one of: %s",
              SHOW(model_type), known.data != NULL ? known.data : "");
     rad_buf_free(&known);

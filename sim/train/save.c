@@ -38,6 +38,7 @@ static uint64_t spec_hash(const struct trainer *t)
                              c->vocab,   c->n_ctx,    c->norm,         c->act,  c->tied,
                              c->d_head,  c->max_hops, c->router_hidden};
     h = rad_hash(shape, sizeof shape, h);
+    h = rad_hash(&t->corpus.n_train, sizeof t->corpus.n_train, h);
     for (int i = 0; i < t->corpus.n_file; i++)
         h = rad_hash(t->corpus.file[i].token,
                      (size_t)t->corpus.file[i].n * sizeof *t->corpus.file[i].token, h);

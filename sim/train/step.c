@@ -35,44 +35,41 @@ struct aim {
     float price;
 };
 
-/* Most sequences aim at half the layers, some at a quarter, three quarters, all of them. Prices are
- * spread over [price_min, price_max] in the same order, so that the router can tell them apart. */
+/* Most sequences aim at half the layers, some at a quarter, three quarters, all of them. The bands
+ * of prices, as powers of price_max/price_min over price_min, lie in the same order and apart, so
+ * that the router can tell them from each other. */
 static struct aim draw_aim(const struct pass *p, int32_t seq)
 {
-    static const double share[] = {0.15, 0.55, 0.15}; /* quarter, half, three quarters; then full */
+    static const struct {
+        double share, from, to;
+    } quarter[] = {{0.07, 0.78, 1.0}, {0.68, 0.38, 0.6}, {0.12, 0.15, 0.32}, {0.13, 0.0, 0.1}};
     const struct rad_train_spec *spec = p->t->spec;
     const int32_t n_layer = spec->card.n_layer;
     const double u = draw(p, seq, -1), ratio = spec->router.price_max / spec->router.price_min;
-    double sum = 0.0;
     if (draw(p, seq, -2) < spec->router.full)
         return (struct aim){n_layer - 2, -1.0f};
-    for (int quarter = 1; quarter <= 4; quarter++) {
-        sum += quarter < 4 ? share[quarter - 1] : 1.0;
-        if (u >= sum)
-            continue;
-        const int32_t m = (n_layer * quarter + 2) / 4 - 2;
-        const double band = (4.0 - quarter + draw(p, seq, -3)) / 4.0;
-        return (struct aim){m > 0 ? m : 0, (float)(spec->router.price_min * pow(ratio, band))};
-    }
-    return (struct aim){n_layer - 2, -1.0f};
+    int q = 0;
+    for (double sum = quarter[0].share; q < 3 && u >= sum; sum += quarter[q].share)
+        q++;
+    const double band = quarter[q].from + (quarter[q].to - quarter[q].from) * draw(p, seq, -3);
+    const int32_t m = (n_layer * (q + 1) + 2) / 4 - 2;
+    return (struct aim){m > 0 ? m : 0, (float)(spec->router.price_min * pow(ratio, band))};
 }
 
 /* ---- exploration --------------------------------------------------------------------------- */
 
-/* A sane path has the first and the last layer and m of those between: one from each of m blocks of
- * neighbours, so that paths of all depths keep the teacher's order and, together, use all layers.
- * The layer behind `last` on such a path; pick in [0, 1) chooses within the block. */
-static int32_t block_step(int32_t n_layer, int32_t m, double pick, int32_t last)
+/* A sane path has the first and the last layer and m of those between: m - 1 in order behind the
+ * first, so that tokens of all depths meet there, then one of all the others. Paths keep the
+ * teacher's order and, together, use all layers. Returns the layer behind `last` on such a path;
+ * pick in [0, 1) chooses among the others. */
+static int32_t sane_step(int32_t n_layer, int32_t m, double pick, int32_t last)
 {
-    const int32_t middle = n_layer - 2;
-    if (last < 0)
-        return 0;
-    for (int32_t j = 0; j < m; j++) {
-        const int32_t from = 1 + middle * j / m, to = 1 + middle * (j + 1) / m;
-        if (last < from)
-            return from + (int32_t)(pick * (to - from));
-    }
-    return last < n_layer - 1 ? n_layer - 1 : RAD_EXIT;
+    const int32_t end = n_layer - 1;
+    if (last < m - 1 || last < 0)
+        return last + 1;
+    if (m > 0 && last == m - 1)
+        return m + (int32_t)(pick * (end - m));
+    return last < end ? end : RAD_EXIT;
 }
 
 /* A step of a sane path. Within a block the token's own byte decides, mostly: a partition of the
@@ -92,16 +89,16 @@ static int32_t wander(const struct pass *p, const struct shard *s, int32_t i, in
     int32_t m = draw_aim(p, i / s->ctx).middle;
     if (draw(p, i, -6) < mixed)
         m = (int32_t)(draw(p, i, -8) * (n_layer - 1));
-    return block_step(n_layer, m, pick, s->last[i]);
+    return sane_step(n_layer, m, pick, s->last[i]);
 }
 
-/* All sequences are walked along sane paths for half of the run: layers and router get to know
+/* All sequences are walked along sane paths for most of the run: layers and router get to know
  * them. Then the router decides more and more, and single decisions explore. */
 static double explore_share(const struct trainer *t)
 {
     const struct rad_train_spec *spec = t->spec;
     const double done = (double)t->step / (double)spec->steps;
-    const double fall = fmin(fmax((done - 0.5) / 0.25, 0.0), 1.0);
+    const double fall = fmin(fmax((done - 0.6) / 0.2, 0.0), 1.0);
     return spec->router.explore_first +
            (spec->router.explore_last - spec->router.explore_first) * fall;
 }
