@@ -155,7 +155,9 @@ static enum rad_status split_source(const struct filler *f, const rad_yaml_node 
     const char *text = NULL;
     RAD_TRY(need_text(node, "a value", &text, f->err));
     const char *at = strrchr(text, '@');
-    const size_t len = at != NULL ? (size_t)(at - text) : strlen(text);
+    size_t len = at != NULL ? (size_t)(at - text) : strlen(text);
+    while (at != NULL && len > 0 && text[len - 1] == ' ')
+        len--;
     if (len >= VALUE_BYTES)
         return rad_yaml_fail(node, f->err, RAD_E_PARSE, "expected a short value but found '%s'",
                              rad_show(shown, text));

@@ -35,9 +35,37 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 static const struct argp common_argp = {.options = common_options, .parser = parse_common};
 const struct argp_child rad_cli_children[] = {{&common_argp, 0, NULL, 0}, {0}};
 
+/* argp puts a second line, "Try ... --help", behind every mistake, and getopt writes to stderr by
+ * itself. A mistake is one line here: while argp parses, stderr is memory. */
+static struct {
+    FILE *real; /* NULL unless argp is parsing */
+    char *text;
+    size_t len;
+} talk;
+
+static void talk_end(void)
+{
+    if (talk.real == NULL)
+        return;
+    fclose(stderr);
+    stderr = talk.real;
+    talk.real = NULL;
+    const char *newline = talk.text != NULL ? strchr(talk.text, '\n') : NULL;
+    if (newline != NULL)
+        fprintf(stderr, "%.*s; see --help\n", (int)(newline - talk.text), talk.text);
+    free(talk.text);
+}
+
 int rad_cli_parse(const struct argp *argp, int argc, char *argv[], void *options)
 {
-    return argp_parse(argp, argc, argv, 0, NULL, options);
+    FILE *memory = open_memstream(&talk.text, &talk.len);
+    if (memory != NULL && atexit(talk_end) == 0) {
+        talk.real = stderr;
+        stderr = memory;
+    }
+    const int status = argp_parse(argp, argc, argv, 0, NULL, options);
+    talk_end();
+    return status;
 }
 
 long rad_cli_int(struct argp_state *state, const char *option, const char *text, long min, long max)

@@ -2,8 +2,11 @@
 #include "cli/cli.h"
 #include "cli/model_args.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 enum { OPT_TAIL = 600, OPT_PER_TOKEN, OPT_DECODE };
 
@@ -54,6 +57,42 @@ static const struct argp argp = {
     .children = rad_cli_children,
 };
 
+/* --per-token: a file beside it that gets the name when it is whole; a device is written as is. */
+struct csv {
+    const char *path;
+    char part[RAD_PATH_MAX];
+    FILE *to;
+};
+
+static enum rad_status csv_open(struct csv *csv, const char *path, struct rad_err *err)
+{
+    struct stat info;
+    const bool device = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+    const int n = snprintf(csv->part, sizeof csv->part, "%s%s", path, device ? "" : ".part");
+    csv->path = path;
+    if (n < 0 || (size_t)n >= sizeof csv->part)
+        return rad_fail(err, RAD_E_RANGE, "--per-token: path too long");
+    csv->to = fopen(csv->part, "w");
+    if (csv->to == NULL)
+        return rad_fail(err, RAD_E_IO, "cannot write '%s': %s", path, strerror(errno));
+    fputs("seq,pos,token,target,nll,depth\n", csv->to);
+    return RAD_OK;
+}
+
+static enum rad_status csv_close(struct csv *csv, enum rad_status status, struct rad_err *err)
+{
+    const bool beside = csv->to != NULL && strcmp(csv->part, csv->path) != 0;
+    if (csv->to == NULL)
+        return status;
+    if (fclose(csv->to) != 0 && status == RAD_OK)
+        status = rad_fail(err, RAD_E_IO, "cannot write '%s': %s", csv->path, strerror(errno));
+    if (beside && status == RAD_OK && rename(csv->part, csv->path) != 0)
+        status = rad_fail(err, RAD_E_IO, "cannot write '%s': %s", csv->path, strerror(errno));
+    if (beside && status != RAD_OK)
+        (void)remove(csv->part);
+    return status;
+}
+
 static enum rad_status put_csv(void *ctx, const struct rad_trace_token *tok, int32_t target,
                                double depth, struct rad_err *err)
 {
@@ -62,7 +101,8 @@ static enum rad_status put_csv(void *ctx, const struct rad_trace_token *tok, int
                                             tok->token, target, depth)
                                   : fprintf(f, "%lld,%d,%d,%d,%.7g,%g\n", (long long)tok->seq,
                                             tok->pos, tok->token, target, (double)tok->nll, depth);
-    return n > 0 ? RAD_OK : rad_fail(err, RAD_E_IO, "--per-token: cannot write");
+    return n > 0 ? RAD_OK
+                 : rad_fail(err, RAD_E_IO, "--per-token: cannot write: %s", strerror(errno));
 }
 
 static void print(const struct eval_options *o, const struct rad_eval_result *r)
@@ -91,26 +131,21 @@ static enum rad_status evaluate(struct eval_options *o, struct model_run *run,
 {
     struct rad_tokens tokens = {0};
     struct rad_eval_sinks sinks = {0};
-    FILE *csv = NULL;
+    struct csv csv = {.to = NULL};
     enum rad_status status = model_args_tokens(&o->model, run, o->tail, &tokens, err);
+    if (status == RAD_OK && o->per_token != NULL)
+        status = csv_open(&csv, o->per_token, err);
     if (status == RAD_OK)
         status = model_args_trace(&o->model, run, "eval", &tokens, &sinks.trace, err);
-    if (status == RAD_OK && o->per_token != NULL) {
-        csv = fopen(o->per_token, "w");
-        status = csv != NULL ? RAD_OK : rad_fail(err, RAD_E_IO, "%s: cannot create", o->per_token);
-    }
     if (status == RAD_OK) {
         const struct rad_eval_options opt = {o->model.engine, o->decode, run->pool};
-        sinks.token = csv != NULL ? put_csv : NULL;
-        sinks.ctx = csv;
+        sinks.token = csv.to != NULL ? put_csv : NULL;
+        sinks.ctx = csv.to;
         sinks.progress = rad_progress_open(stderr, "eval", tokens.n_seq, o->common.progress);
-        if (csv != NULL)
-            fputs("seq,pos,token,target,nll,depth\n", csv);
         status = rad_eval_run(run->model, &tokens, &opt, &sinks, result, err);
         rad_progress_close(sinks.progress);
     }
-    if (csv != NULL && fclose(csv) != 0 && status == RAD_OK)
-        status = rad_fail(err, RAD_E_IO, "%s: cannot write", o->per_token);
+    status = csv_close(&csv, status, err);
     status = model_args_trace_end(sinks.trace, status, result->nll, result->forward_only, err);
     rad_tokens_free(&tokens);
     return status;

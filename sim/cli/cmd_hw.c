@@ -78,7 +78,7 @@ static const struct sub {
      1, 1, NULL, "a hardware profile", hw_show},
     {"radial hw check", no_options, "F.yaml...",
      "Check profile files; exit status 1 if one is refused.\v"
-     "Example:\n  radial hw check hwprofiles/*.yaml\n",
+     "Example:\n  radial hw check hwprofiles/a100-*.yaml my-gpu.yaml\n",
      1, INT32_MAX, NULL, "profile files", hw_check},
     {"radial hw predict", predict_options, "HW --ops F.csv",
      "Cost every row of a CSV of operations (columns op,dtype,M,N,K,batch,seq,kv,heads,kv_heads,"

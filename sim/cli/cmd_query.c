@@ -171,10 +171,12 @@ static enum rad_status ask(const struct options *o, rad_db *db, struct rad_err *
     rad_out_open(&out, o->common.format, stdout);
     const enum rad_status status = put_rows(db, stmt, out, err);
     rad_db_finalize(stmt);
+    if (status != RAD_OK) {
+        rad_out_abandon(out);
+        return status;
+    }
     const enum rad_status written = rad_out_close(out, false);
-    if (status == RAD_OK && written != RAD_OK)
-        return rad_fail(err, written, "cannot write the rows");
-    return status;
+    return written == RAD_OK ? written : rad_fail(err, written, "cannot write the rows");
 }
 
 static int run(int argc, char *argv[])

@@ -263,6 +263,7 @@ static enum rad_status run_sweep(struct job *job, struct rad_err *err)
         .spec_hash = rad_sweep_hash(job->spec),
         .host = host,
     };
+    RAD_TRY(rad_sweep_check(job->spec, err)); /* before a database is made */
     RAD_TRY(rad_store_open(&job->sink.store, job->o->db, &run, err));
     const enum rad_status status = sweep_with_models(job, err);
     if (status != RAD_OK) {

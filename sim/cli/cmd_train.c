@@ -69,7 +69,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     "fp32|bf16, checkpoint (s), teacher, init (model folders), distill, policy (fixed paths), "    \
     "router {hidden max_hops price [lo, hi] full explore_first explore_last depth_loss weight}. "  \
     "docs/training.md says what they do.\n\nExample:\n"                                            \
-    "  radial train tests/demo/specs/dense-small.yaml --text book.txt --out models/mine\n"
+    "  radial train models/recipes/dense-micro.yaml --text book.txt --out models/mine\n"
 
 static const struct argp argp = {
     .options = options,

@@ -98,10 +98,32 @@ static void check_stdout(void)
     _exit(EXIT_FAILURE);
 }
 
+/* A program that was installed elsewhere than planned (DESTDIR, a copied folder) finds its data
+ * beside itself, in ../share/radial, after all other places. */
+static void find_data(void)
+{
+    char here[RAD_PATH_MAX], path[2 * RAD_PATH_MAX];
+    const char *given = getenv("RADIAL_PATH");
+    const ssize_t n = readlink("/proc/self/exe", here, sizeof here - 1);
+    if (n <= 0)
+        return;
+    here[n] = '\0';
+    char *bin = strstr(here, "/bin/radial");
+    if (bin == NULL || bin[strlen("/bin/radial")] != '\0')
+        return;
+    *bin = '\0';
+    const bool some = given != NULL && *given != '\0';
+    const int len = snprintf(path, sizeof path, "%s%s%s/share/radial", some ? given : "",
+                             some ? ":" : "", here);
+    if (len > 0 && (size_t)len < sizeof path)
+        setenv("RADIAL_PATH", path, 1);
+}
+
 int main(int argc, char *argv[])
 {
     rad_tensor_repair(argv); /* may run this program again with the right OpenBLAS kernels */
-    rad_base_init();         /* GSL reports errors instead of aborting */
+    find_data();
+    rad_base_init(); /* GSL reports errors instead of aborting */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     argp_err_exit_status = EXIT_USAGE;

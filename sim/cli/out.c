@@ -304,6 +304,13 @@ static void write_list(rad_out *out)
     }
 }
 
+static void drop_block(rad_out *out)
+{
+    for (size_t i = 0; i < out->n_cell; i++)
+        free(out->cells[i].text);
+    out->n_cell = out->n_row = 0;
+}
+
 static void flush_block(rad_out *out, bool last)
 {
     const bool list = out->single && last && !out->begun && out->n_row == 1;
@@ -315,9 +322,7 @@ static void flush_block(rad_out *out, bool last)
         write_list(out);
     else
         write_table(out);
-    for (size_t i = 0; i < out->n_cell; i++)
-        free(out->cells[i].text);
-    out->n_cell = out->n_row = 0;
+    drop_block(out);
     out->begun = true;
 }
 
@@ -330,6 +335,25 @@ void rad_out_end_row(rad_out *out)
         flush_block(out, false);
 }
 
+static void out_free(rad_out *out)
+{
+    for (size_t c = 0; c < out->n_column; c++)
+        free(out->columns[c].name);
+    free(out->columns);
+    free(out->cells);
+    free(out);
+}
+
+void rad_out_abandon(rad_out *out)
+{
+    if (out == NULL)
+        return;
+    drop_block(out);
+    if (out->begun && out->format == RAD_FORMAT_JSON)
+        fputs("]\n", out->to);
+    out_free(out);
+}
+
 enum rad_status rad_out_close(rad_out *out, bool single_object)
 {
     if (out == NULL)
@@ -339,10 +363,6 @@ enum rad_status rad_out_close(rad_out *out, bool single_object)
     const enum rad_status status = out->failed                                    ? RAD_E_NOMEM
                                    : fflush(out->to) != 0 || ferror(out->to) != 0 ? RAD_E_IO
                                                                                   : RAD_OK;
-    for (size_t c = 0; c < out->n_column; c++)
-        free(out->columns[c].name);
-    free(out->columns);
-    free(out->cells);
-    free(out);
+    out_free(out);
     return status;
 }

@@ -49,6 +49,9 @@ void rad_out_column(rad_out *out, const char *key);
  * a list of "key value" lines in table and md; otherwise JSON is an array. */
 enum rad_status rad_out_close(rad_out *out, bool single_object);
 
+/* Free out after a failure. What was not written yet is dropped; JSON that has begun is ended. */
+void rad_out_abandon(rad_out *out);
+
 /* Write text to a terminal with control characters and bad UTF-8 made visible. */
 void rad_out_escape(FILE *to, const char *text);
 

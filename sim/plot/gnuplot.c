@@ -179,7 +179,8 @@ static enum rad_status run_gnuplot(const struct place *p, const char *set_out, c
     if (code == EXIT_NO_GNUPLOT)
         return rad_fail(err, RAD_E_IO, "gnuplot is not installed; install the package gnuplot-nox");
     if (code != 0)
-        return rad_fail(err, RAD_E_IO, "gnuplot failed on '%s': %s", script, last_line(said));
+        return rad_fail(err, RAD_E_IO, "gnuplot failed on '%s': %s", script,
+                        said[0] != '\0' ? last_line(said) : "it gave no reason; is the disk full?");
     return RAD_OK;
 }
 

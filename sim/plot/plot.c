@@ -41,9 +41,14 @@ static enum rad_status find_kind(const char *name, const struct kind **out, stru
             return RAD_OK;
     }
     const char *near = rad_nearest(name, names, N_KIND);
-    return rad_fail(err, RAD_E_ARG, "unknown kind of plot '%s'%s%s%s", rad_show(show, name),
-                    near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                    near != NULL ? "'?" : "");
+    if (near != NULL)
+        return rad_fail(err, RAD_E_ARG, "unknown kind of plot '%s'; did you mean '%s'?",
+                        rad_show(show, name), near);
+    char all[128] = "";
+    for (size_t i = 0, n = 0; i < N_KIND && n < sizeof all; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", i > 0 ? ", " : "", names[i]);
+    return rad_fail(err, RAD_E_ARG, "unknown kind of plot '%s'; there are %s", rad_show(show, name),
+                    all);
 }
 
 static enum rad_status check_options(const struct kind *kind, const struct rad_plot_request *r,

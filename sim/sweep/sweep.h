@@ -117,6 +117,10 @@ struct rad_sweep_summary {
     double wall_s;    /* without skipped points and capturing */
 };
 
+/* Whether every profile and card of the spec can be read, before anything is written.
+ * errors: those of profiles and cards */
+RAD_MUST_CHECK enum rad_status rad_sweep_check(const rad_sweep_spec *spec, struct rad_err *err);
+
 /* Compute what the sink does not have. A point that cannot be computed is a row with a message;
  * a profile or card that cannot be read ends the sweep before the first row.
  * errors: those of profiles and cards, RAD_E_UNSUPPORTED (models without provider), RAD_E_NOMEM,

@@ -322,6 +322,14 @@ static enum rad_status open_and_run(struct run *run, struct rad_err *err)
     return run_all(run, err);
 }
 
+enum rad_status rad_sweep_check(const rad_sweep_spec *spec, struct rad_err *err)
+{
+    struct rad_machines machines = {0};
+    const enum rad_status status = rad_machines_open(&machines, spec, err);
+    rad_machines_close(&machines);
+    return status;
+}
+
 enum rad_status rad_sweep_run(const rad_sweep_spec *spec, const struct rad_sweep_options *opt,
                               struct rad_sweep_summary *out, struct rad_err *err)
 {

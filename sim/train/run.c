@@ -104,29 +104,52 @@ static enum rad_status loop(struct trainer *t, const struct rad_train_io *io,
     return RAD_OK;
 }
 
-/* Walk the price from dear to a bonus and note the depth that it buys on validation text. */
+/* Measure the depth that a price buys and keep it in order; a price that buys what a neighbour buys
+ * already (to 1e-4) is dropped. */
+static enum rad_status measure_price(struct trainer *t, double price, struct rad_train_report *r,
+                                     struct rad_err *err)
+{
+    struct val_result v;
+    RAD_TRY(rad_trainer_validate(t, price, 8, &v, err));
+    const double frac = v.depth / t->net.card.n_layer;
+    int32_t at = 0;
+    while (at < r->n_table && r->price[at] > price)
+        at++;
+    if ((at > 0 && frac <= r->depth_frac[at - 1] + 1e-4) ||
+        (at < r->n_table && frac >= r->depth_frac[at] - 1e-4))
+        return RAD_OK;
+    for (int32_t i = r->n_table++; i > at; i--) {
+        r->depth_frac[i] = r->depth_frac[i - 1];
+        r->price[i] = r->price[i - 1];
+        r->nll[i] = r->nll[i - 1];
+    }
+    r->depth_frac[at] = frac;
+    r->price[at] = price;
+    r->nll[at] = v.nll;
+    return RAD_OK;
+}
+
+/* Walk the price from dear to a bonus, then halve the widest gaps in depth: `budget` interpolates
+ * between neighbours, so gaps are errors. */
 static enum rad_status measure_table(struct trainer *t, struct rad_train_report *r,
                                      struct rad_err *err)
 {
-    static const double rel[] = {2.0, 1.5, 1.2, 1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.22, 0.16, 0.12};
-    static const double absolute[] = {0.006,  0.004, 0.0025, 0.0015, 0.0008, 0.0,
-                                      -0.005, -0.01, -0.02,  -0.05,  -1.0};
-    double grid[32];
-    int n = 0;
-    for (size_t i = 0; i < sizeof rel / sizeof rel[0]; i++)
-        grid[n++] = rel[i] * t->spec->router.price_max;
-    for (size_t i = 0; i < sizeof absolute / sizeof absolute[0]; i++)
-        if (absolute[i] < grid[n - 1])
-            grid[n++] = absolute[i];
-    for (int i = 0; i < n; i++) {
-        struct val_result v;
-        RAD_TRY(rad_trainer_validate(t, grid[i], 8, &v, err));
-        const double frac = v.depth / t->net.card.n_layer;
-        if (r->n_table > 0 && frac <= r->depth_frac[r->n_table - 1] + 1e-4)
-            continue;
-        r->depth_frac[r->n_table] = frac;
-        r->nll[r->n_table] = v.nll;
-        r->price[r->n_table++] = grid[i];
+    static const double dear[] = {8.0, 4.0, 2.0, 1.2, 0.8, 0.5, 0.3, 0.18, 0.1, 0.05, 0.02};
+    static const double bonus[] = {0.0, -0.01, -0.03, -0.1, -1.0};
+    enum { MAX_TABLE = 32, TRIES = 16 };
+    for (size_t i = 0; i < sizeof dear / sizeof dear[0]; i++)
+        RAD_TRY(measure_price(t, dear[i] * t->spec->router.price_max, r, err));
+    for (size_t i = 0; i < sizeof bonus / sizeof bonus[0]; i++)
+        RAD_TRY(measure_price(t, bonus[i], r, err));
+    for (int tries = 0; tries < TRIES && r->n_table > 1 && r->n_table < MAX_TABLE; tries++) {
+        int32_t wide = 1;
+        for (int32_t i = 2; i < r->n_table; i++)
+            if (r->depth_frac[i] - r->depth_frac[i - 1] >
+                r->depth_frac[wide] - r->depth_frac[wide - 1])
+                wide = i;
+        if (r->depth_frac[wide] - r->depth_frac[wide - 1] < 0.03)
+            break;
+        RAD_TRY(measure_price(t, 0.5 * (r->price[wide - 1] + r->price[wide]), r, err));
     }
     return RAD_OK;
 }

@@ -42,7 +42,7 @@ static struct aim draw_aim(const struct pass *p, int32_t seq)
 {
     static const struct {
         double share, from, to;
-    } quarter[] = {{0.07, 0.78, 1.0}, {0.68, 0.38, 0.6}, {0.12, 0.15, 0.32}, {0.13, 0.0, 0.1}};
+    } quarter[] = {{0.06, 0.78, 1.0}, {0.80, 0.38, 0.6}, {0.06, 0.15, 0.32}, {0.08, 0.0, 0.1}};
     const struct rad_train_spec *spec = p->t->spec;
     const int32_t n_layer = spec->card.n_layer;
     const double u = draw(p, seq, -1), ratio = spec->router.price_max / spec->router.price_min;
@@ -72,24 +72,20 @@ static int32_t sane_step(int32_t n_layer, int32_t m, double pick, int32_t last)
     return last < end ? end : RAD_EXIT;
 }
 
-/* A step of a sane path. Within a block the token's own byte decides, mostly: a partition of the
- * tokens that the router can see, so that layers begin to differ (hash layers, arXiv 2106.04426).
- */
-static int32_t wander(const struct pass *p, const struct shard *s, int32_t i, int32_t hop)
+/* A step of a sane path. Among the others the token's own byte decides: a partition of the tokens
+ * that the router can see, so that layers begin to differ (hash layers, arXiv 2106.04426). */
+static int32_t walk_step(const struct pass *p, const struct shard *s, int32_t i)
 {
-    const int32_t n_layer = s->net->card.n_layer;
-    const double u = draw(p, i, 1000 + hop), any = 0.005, mixed = 0.06;
-    if (u < any) {
-        const int32_t node = (int32_t)(u / any * (n_layer + 1));
-        return node < n_layer ? node : RAD_EXIT;
-    }
-    const int64_t byte[2] = {s->token[i], -5};
-    const double pick = u < mixed ? draw(p, i, 2000 + hop)
-                                  : rad_hash_uniform(rad_hash(byte, sizeof byte, 1));
-    int32_t m = draw_aim(p, i / s->ctx).middle;
-    if (draw(p, i, -6) < mixed)
-        m = (int32_t)(draw(p, i, -8) * (n_layer - 1));
-    return sane_step(n_layer, m, pick, s->last[i]);
+    const int64_t byte = s->token[i];
+    const double pick = rad_hash_uniform(rad_hash(&byte, sizeof byte, 1));
+    return sane_step(s->net->card.n_layer, draw_aim(p, i / s->ctx).middle, pick, s->last[i]);
+}
+
+/* A decision at random: any node, all equally likely. */
+static int32_t stray(const struct pass *p, const struct shard *s, int32_t i, int32_t hop)
+{
+    const int32_t node = (int32_t)(draw(p, i, 1000 + hop) * (s->net->card.n_layer + 1));
+    return node < s->net->card.n_layer ? node : RAD_EXIT;
 }
 
 /* All sequences are walked along sane paths for most of the run: layers and router get to know
@@ -98,12 +94,18 @@ static double explore_share(const struct trainer *t)
 {
     const struct rad_train_spec *spec = t->spec;
     const double done = (double)t->step / (double)spec->steps;
-    const double fall = fmin(fmax((done - 0.6) / 0.2, 0.0), 1.0);
+    const double fall = fmin(fmax((done - 0.8) / 0.2, 0.0), 1.0);
     return spec->router.explore_first +
            (spec->router.explore_last - spec->router.explore_first) * fall;
 }
 
-/* While paths are still random a sequence explores as a whole; later single decisions do. */
+/* Is this sequence walked along sane paths as a whole, or left to the router? */
+static bool walked(const struct pass *p, int32_t seq)
+{
+    const double last = p->t->spec->router.explore_last;
+    return draw(p, seq, -7) < (explore_share(p->t) - last) / (1.0 - last);
+}
+
 static enum rad_status decide_explore(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
                                       struct rad_err *err)
 {
@@ -111,12 +113,12 @@ static enum rad_status decide_explore(void *ctx, struct shard *s, struct hop_ste
     RAD_TRY(rad_decide_greedy(p->t, s, st, hop, err));
     if (!p->t->has_router)
         return RAD_OK;
-    const double share = explore_share(p->t), last = p->t->spec->router.explore_last;
     for (int32_t r = 0; r < st->n; r++) {
         const int32_t i = st->idx[r];
-        const bool whole = draw(p, i / s->ctx, -7) < (share - last) / (1.0 - last);
-        if (whole || draw(p, i, hop) < last)
-            st->dest[r] = wander(p, s, i, hop);
+        if (walked(p, i / s->ctx))
+            st->dest[r] = walk_step(p, s, i);
+        else if (draw(p, i, hop) < p->t->spec->router.explore_last)
+            st->dest[r] = stray(p, s, i, hop);
     }
     return RAD_OK;
 }
@@ -170,6 +172,8 @@ static enum rad_status make_target(struct pass *p, struct shard *s, const int32_
 static const float worst_regret = 1.5f;
 static const float soft_regret = 0.2f; /* nats: scale of the early losses' weights */
 
+static const float unseen_regret = 0.15f; /* nats by which ways not taken are presumed worse */
+
 static void pull(float *dscore, float score, float regret, float scale, double *loss)
 {
     const float miss = score + fminf(fmaxf(regret, -worst_regret), worst_regret);
@@ -198,6 +202,9 @@ static enum rad_status regress_step(const struct pass *p, struct shard *s,
         if (st->dest[r] >= 0) {
             v = fmaxf(s->price[i / s->ctx], 0.0f) + value[i];
             pull(&dr[st->dest[r]], score[st->dest[r]], v, scale, &w->router_loss);
+            for (int32_t l = 0; l < n_layer && walked(p, i / s->ctx); l++)
+                if (l != st->dest[r]) /* imitation: prefer what the walk does here */
+                    pull(&dr[l], score[l], v + unseen_regret, 0.3f * scale, &w->router_loss);
         }
         value[i] = v;
     }

@@ -302,7 +302,7 @@ static void bad_tables_are_refused(void)
          RAD_E_PARSE},
         {S "{power: 1 W @c}",
          "t.yaml:2:14: '@c' is not among the sources of this file; add it there", RAD_E_PARSE},
-        {S "{power: 1 kB @a}", "t.yaml:2:14: 'power': expected a value in W but found '1 kB '",
+        {S "{power: 1 kB @a}", "t.yaml:2:14: 'power': expected a value in W but found '1 kB'",
          RAD_E_PARSE},
         {S "{power: 20 kW @a}", "t.yaml:2:14: 'power' must be in 0..10000 W but is 20000",
          RAD_E_RANGE},

@@ -3,6 +3,7 @@ radial trace synth --card gpt2 --policy dense --prompt 2 --new 1 --seqs 1 --seed
 exec 2>&1
 draw() { radial plot "$@" -o "$TMP/p.svg"; echo "-> $?"; }
 draw "$TMP/t.db" deph
+draw "$TMP/t.db" nothing-such
 draw "$TMP/t.db" pareto
 draw "$TMP/t.db" residual
 draw "$TMP/t.db" depth --x hw

@@ -14,3 +14,4 @@ ask "$TMP/t.db"
 ask "$TMP/t.db" SELECT 1
 ask "$TMP/t.db" @ --format xml
 radial query "$TMP/t.db" "SELECT count(*) AS tokens FROM token"
+ask "$TMP/t.db" "SELECT load_extension('x')" --format json

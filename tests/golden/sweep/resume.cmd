@@ -22,5 +22,8 @@ radial query "$TMP/results" "SELECT count(*) AS runs, count(DISTINCT spec_hash) 
 radial sweep "$TMP/spec.yaml" --db "$TMP/t.db" 2>&1
 echo "-> $?"
 radial sweep "$TMP/spec.yaml" 2>&1 | head -1
+sed -i s/tpu-v4/tpu-v44/ "$TMP/spec.yaml"
+radial sweep "$TMP/spec.yaml" --db "$TMP/none" 2>&1
+ls "$TMP"
 sed -i s/batch:/bathc:/ "$TMP/spec.yaml"
 radial sweep "$TMP/spec.yaml" --db "$TMP/results" 2>&1

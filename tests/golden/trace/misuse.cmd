@@ -39,4 +39,5 @@ try import in.jsonl --card toy.yaml --kv copy -o t.db
 try import in.jsonl --card toy.yaml -o deep.db --format csv
 sed 's/n_layer: 4/n_layer: 3/' toy.yaml >small.yaml
 try transplant deep.db --card small.yaml -o t.db
+try transplant deep.db --card toy.yaml -o deep.db
 ls
