@@ -94,7 +94,7 @@ static double explore_share(const struct trainer *t)
 {
     const struct rad_train_spec *spec = t->spec;
     const double done = (double)t->step / (double)spec->steps;
-    const double fall = fmin(fmax((done - 0.8) / 0.2, 0.0), 1.0);
+    const double fall = fmin(fmax((done - 0.9) / 0.1, 0.0), 1.0);
     return spec->router.explore_first +
            (spec->router.explore_last - spec->router.explore_first) * fall;
 }
@@ -172,13 +172,27 @@ static enum rad_status make_target(struct pass *p, struct shard *s, const int32_
 static const float worst_regret = 1.5f;
 static const float soft_regret = 0.2f; /* nats: scale of the early losses' weights */
 
-static const float unseen_regret = 0.15f; /* nats by which ways not taken are presumed worse */
-
 static void pull(float *dscore, float score, float regret, float scale, double *loss)
 {
     const float miss = score + fminf(fmaxf(regret, -worst_regret), worst_regret);
     *dscore = scale * miss;
     *loss += 0.5 * (double)(miss * miss);
+}
+
+/* Where a sequence is walked the router learns the walk too: cross entropy of softmax(score / heat)
+ * over the layers against the one taken, so that it can take over without a break. */
+static void imitate(float *dscore, const float *score, int32_t n_layer, int32_t taken, float scale)
+{
+    const float heat = 0.1f;
+    float top = score[0], sum = 0.0f;
+    for (int32_t l = 1; l < n_layer; l++)
+        top = fmaxf(top, score[l]);
+    for (int32_t l = 0; l < n_layer; l++)
+        sum += expf((score[l] - top) / heat);
+    for (int32_t l = 0; l < n_layer; l++) {
+        const float p = expf((score[l] - top) / heat) / sum;
+        dscore[l] += scale * (p - (l == taken ? 1.0f : 0.0f));
+    }
 }
 
 /* Regress the scores at one step; value[] holds V of the next states and is replaced. */
@@ -202,9 +216,8 @@ static enum rad_status regress_step(const struct pass *p, struct shard *s,
         if (st->dest[r] >= 0) {
             v = fmaxf(s->price[i / s->ctx], 0.0f) + value[i];
             pull(&dr[st->dest[r]], score[st->dest[r]], v, scale, &w->router_loss);
-            for (int32_t l = 0; l < n_layer && walked(p, i / s->ctx); l++)
-                if (l != st->dest[r]) /* imitation: prefer what the walk does here */
-                    pull(&dr[l], score[l], v + unseen_regret, 0.3f * scale, &w->router_loss);
+            if (walked(p, i / s->ctx))
+                imitate(dr, score, n_layer, st->dest[r], scale);
         }
         value[i] = v;
     }
