@@ -7,6 +7,15 @@ out=results
 work=build/demo
 model=models/radial-tiny
 say() { printf '\n== %s\n' "$*"; }
+columns() { # NAME... of CSV rows on stdin (headers may repeat), four significant digits
+    awk -F, -v want="$*" '
+        BEGIN { n = split(want, w, " "); for (i = 1; i <= n; i++) printf "%s%s", w[i], i < n ? "," : "\n" }
+        $0 == header { next }
+        header == "" { header = $0; for (i = 1; i <= NF; i++) at[$i] = i; next }
+        { for (i = 1; i <= n; i++) { v = $at[w[i]]
+            if (v ~ /^-?[0-9.]+(e[-+]?[0-9]+)?$/) v = sprintf("%.4g", v)
+            printf "%s%s", v == "" ? "-" : v, i < n ? "," : "\n" } }' | column -s, -t
+}
 
 mkdir -p "$work" "$out"
 head -c 8000 tests/data/easy.txt >"$work/text.txt"
@@ -18,11 +27,10 @@ say "radial-tiny writes; under each character the layers that it visited"
     --policy radial:budget=0.5 --temperature 0.7 --top-p 0.9 --seed 3 --show-depth
 
 say "the same text at several depths: quality against layers and FLOP"
-for b in 0.4 0.5 0.75 1.0; do
+for b in 0.25 0.5 0.75 1.0; do
     "$radial" eval "$model" --text "$work/text.txt" --policy "radial:budget=$b" \
-        --trace "$work/radial-tiny-$b.db" --stats --progress none --format csv |
-        if [ "$b" = 0.4 ]; then cat; else tail -n 1; fi
-done | cut -d, -f2-8 | column -s, -t
+        --trace "$work/radial-tiny-$b.db" --stats --progress none --format csv
+done | columns policy tokens nll mean_depth depth_frac flop_frac
 
 say "what one of these traces costs on every profile, token by token, 8 sequences at a time"
 hw=()
@@ -31,10 +39,8 @@ for f in hwprofiles/*.yaml; do
     [ "$name" = aliases ] || hw+=(--hw "$name")
 done
 "$radial" replay "$work/radial-tiny-0.5.db" "${hw[@]}" --phase decode --batch 8 --format csv >"$out/demo-replay.csv"
-"$radial" query --help >/dev/null
-awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i }
-    { print $c["hw"] "," $c["tokens_per_s"] "," $c["j_per_token"] "," $c["usd_per_mtok"] "," $c["speedup"] "," $c["flop_frac"] "," $c["weight_bytes_frac"] "," $c["bound"] }' \
-    "$out/demo-replay.csv" | column -s, -t
+columns hw tokens_per_s j_per_token usd_per_mtok speedup flop_frac weight_bytes_frac bound \
+    <"$out/demo-replay.csv"
 
 say "a sweep of the design space into $out/demo.db"
 for spec in measured dense large; do
@@ -54,7 +60,7 @@ say "3. the routing of radial-tiny on a 7B card at half depth: weights are share
 "$radial" query "$out/demo.db" "SELECT hw, batch, round(depth_frac, 2) AS depth_frac,
     round(flop_frac, 3) AS flop_frac, round(layer_weight_bytes_frac, 3) AS layer_weight_bytes_frac,
     round(layer_loads_per_step, 1) AS layer_loads_per_step, round(speedup, 2) AS speedup FROM results
-    WHERE card = 'llama-2-7b' AND depth_frac BETWEEN 0.4 AND 0.6
+    WHERE card = 'llama-2-7b' AND depth_frac BETWEEN 0.2 AND 0.6
     AND hw IN ('a100-sxm-80gb', 'tpu-v5e') ORDER BY hw, depth_frac, batch"
 
 say "plots"
