@@ -134,7 +134,8 @@ static enum rad_status measure_price(struct trainer *t, double price, struct rad
 static enum rad_status measure_table(struct trainer *t, struct rad_train_report *r,
                                      struct rad_err *err)
 {
-    static const double dear[] = {8.0, 4.0, 2.0, 1.2, 0.8, 0.5, 0.3, 0.18, 0.1, 0.05, 0.02};
+    /* first what was trained on, then dearer as long as that still buys less depth */
+    static const double dear[] = {1.0, 0.8, 0.5, 0.3, 0.18, 0.1, 0.05, 0.02, 1.2, 2.0, 3.0};
     static const double bonus[] = {0.0, -0.01, -0.03, -0.1, -1.0};
     enum { MAX_TABLE = 32, TRIES = 16 };
     for (size_t i = 0; i < sizeof dear / sizeof dear[0]; i++)
