@@ -25,15 +25,15 @@ cat tests/data/*.txt tests/data/*.txt tests/data/*.txt >"$work/text.txt"
     --format json >"$work/train.json"
 "$radial" bench "$model" --format json >"$work/bench.json"
 python3 - "$work/train.json" "$work/bench.json" <<'PY'
-import json, sys
+import json, os, sys
 train, bench = (json.load(open(f)) for f in sys.argv[1:3])
 L, d, ffn, V, T = 8, 160, 448, 256, 256
 forward = 2 * (L * (4 * d * d + 3 * d * ffn) + V * d) + L * 4 * d * (T + 1) / 2  # causal attention
 flop = 3 * forward                                                            # backward is twice
 rate = flop * train["tokens_per_s"]
-sgemm = bench["sgemm_flop_per_s"]
+sgemm = bench["sgemm_flop_per_s"] * os.cpu_count()  # bench measures one thread
 print(f"fp32 training: {train['tokens_per_s']:.0f} tokens/s = {rate / 1e9:.0f} GFLOP/s, "
-      f"{rate / sgemm:.2f} of the SGEMM rate {sgemm / 1e9:.0f} GFLOP/s of the same threads")
+      f"{rate / sgemm:.2f} of {os.cpu_count()} x the SGEMM rate of one thread ({sgemm / 1e9:.0f} GFLOP/s)")
 PY
 
 echo
