@@ -119,7 +119,7 @@ struct rad_model_config {
 
 /* Read folder/config.json and check it with rad_card_check. card.name is the folder's own name
  * ("model" for "." and ".."). errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (value outside its limits,
- * missing key), RAD_E_UNSUPPORTED (unknown model_type, or a variant that is not implemented) */
+ * missing key), RAD_E_UNSUPPORTED (unknown model_type, or a variant that is not supported) */
 RAD_MUST_CHECK enum rad_status rad_model_config_open(struct rad_model_config *out,
                                                      const char *folder, struct rad_err *err);
 

@@ -55,7 +55,7 @@ static const char *word_of(const struct word *words, int value)
 
 /* ---- llama ----------------------------------------------------------------------------- */
 
-/* Variants of the layout that change the arithmetic and are not implemented. */
+/* Variants of the layout that change the arithmetic and are refused. */
 static enum rad_status refuse_variants(const json_t *root, struct rad_err *err)
 {
     static const char *const flags[] = {"attention_bias", "mlp_bias"};
