@@ -67,7 +67,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     "Spec keys (YAML): model {n_layer d_model n_head n_kv ffn ctx norm act tied}, steps, batch, "  \
     "shards, seed, lr {max min warmup}, beta1, beta2, decay, clip, precision fp32|bf16, save "     \
     "fp32|bf16, checkpoint (s), teacher, init (model folders), distill, policy (fixed paths), "    \
-    "router {hidden max_hops price [lo, hi] full explore_first explore_last depth_loss weight}. "  \
+    "align, router {hidden max_hops price [lo, hi] order [layers] half spread lead weight}. "      \
     "docs/training.md says what they do.\n\nExample:\n"                                            \
     "  radial train models/recipes/dense-micro.yaml --text book.txt --out models/mine\n"
 

@@ -43,19 +43,15 @@ enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, 
     return RAD_OK;
 }
 
-/* Linear interpolation in the table of depth share against price, clamped at its ends. */
+/* The price measured nearest to a depth share, the lower of two: prices between measured ones may
+ * stand for nothing that the router was trained on. */
 static double price_of(const struct rad_router_config *r, double budget)
 {
-    int32_t i = 0;
-    while (i < r->n_table && r->depth_frac[i] < budget)
-        i++;
-    if (i == 0)
-        return r->price[0];
-    if (i == r->n_table)
-        return r->price[r->n_table - 1];
-    const double share = (budget - r->depth_frac[i - 1]) /
-                         (r->depth_frac[i] - r->depth_frac[i - 1]);
-    return r->price[i - 1] + share * (r->price[i] - r->price[i - 1]);
+    int32_t near = 0;
+    for (int32_t i = 1; i < r->n_table; i++)
+        if (fabs(r->depth_frac[i] - budget) < fabs(r->depth_frac[near] - budget))
+            near = i;
+    return r->price[near];
 }
 
 enum rad_status rad_router_price(const rad_model *m, const struct rad_route *route, float *price,

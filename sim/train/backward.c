@@ -160,6 +160,27 @@ enum rad_status rad_step_head_back(struct shard *s, const struct hop_step *st, c
     return RAD_OK;
 }
 
+double rad_step_align_back(const struct shard *s, const struct hop_step *st,
+                           const float *const *goal, double weight, float *dh)
+{
+    const struct rad_kernels *k = rad_kernels();
+    const size_t d = (size_t)s->net->card.d_model;
+    double loss = 0.0;
+    for (int32_t r = 0; r < st->n; r++) {
+        if (goal[r] == NULL)
+            continue;
+        const float *x = st->x + (size_t)r * d;
+        float *g = dh + (size_t)st->idx[r] * d;
+        const double unit = weight / (k->sumsq(d, goal[r]) + 1e-6);
+        for (size_t j = 0; j < d; j++) {
+            const double miss = (double)x[j] - (double)goal[r][j];
+            loss += unit * miss * miss;
+            g[j] += (float)(2.0 * unit * miss);
+        }
+    }
+    return loss;
+}
+
 enum rad_status rad_step_router_back(struct shard *s, const struct hop_step *st, int32_t hop,
                                      const float *price, const float *dscore, float *grad,
                                      struct rad_err *err)

@@ -176,24 +176,6 @@ static double init_std(const struct net *net, const struct net_tensor *t)
     return base;
 }
 
-/* A fresh router knows that layers have an order: one hidden unit per last layer makes the layers
- * behind it likely, and the output node behind the last one. Scores are minus expected regrets in
- * nats; unknown ways start out bad. */
-static void router_prior(struct net *net)
-{
-    const int32_t n = net->card.n_layer;
-    const size_t r = (size_t)net->card.router_hidden;
-    const float bad = -1.5f, on = 4.0f; /* gelu(4) = 4 */
-    for (int32_t u = 0; u <= n; u++) {  /* u = last layer + 1 */
-        float *w2 = net->w + net->router.w2 + (size_t)u;
-        net->w[net->router.last + (size_t)u * r + (size_t)u] = on;
-        net->w[net->router.b2 + (size_t)u] = bad;
-        for (int32_t l = u; l < n && u > 0; l++)
-            w2[(size_t)l * r] = (-0.5f - bad) / on;
-        w2[(size_t)u * r] = (-0.3f - bad) / on;
-    }
-}
-
 enum rad_status rad_net_init(struct net *net, uint64_t seed, struct rad_err *err)
 {
     struct net_tensor t[1024];
@@ -210,7 +192,5 @@ enum rad_status rad_net_init(struct net *net, uint64_t seed, struct rad_err *err
                                                     : (float)(std * rad_rng_normal(rng));
         rad_rng_close(rng);
     }
-    if (net->card.router_hidden > net->card.n_layer)
-        router_prior(net);
     return RAD_OK;
 }

@@ -65,6 +65,13 @@ static void apply(void *ctx, int task, int thread)
     }
 }
 
+double rad_trainer_align(const struct trainer *t)
+{
+    if (!t->has_teacher || t->teacher.card.d_model != t->net.card.d_model)
+        return 0.0;
+    return t->spec->align * fmax(0.0, 1.0 - (double)t->step / (0.8 * (double)t->spec->steps));
+}
+
 enum rad_status rad_trainer_step(struct trainer *t, double *loss, struct rad_err *err)
 {
     const struct rad_train_spec *spec = t->spec;

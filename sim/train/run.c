@@ -1,6 +1,7 @@
 /* run.c - a training run from spec to model folder: setup, loop, checkpoints, budget table. */
 #include "base/clock.h"
 #include "base/io.h"
+#include "checkpoint/checkpoint.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -77,7 +78,8 @@ static enum rad_status trainer_open(struct trainer *t, const struct rad_train_sp
     RAD_TRY(rad_corpus_open(&t->corpus, io, spec->card.n_ctx, err));
     RAD_TRY(open_nets(t, err));
     RAD_TRY(open_workers(t, err));
-    return rad_pool_open(&t->pool, io->threads, err);
+    RAD_TRY(rad_pool_open(&t->pool, io->threads, err));
+    return t->has_router ? rad_plan_make(t, err) : RAD_OK;
 }
 
 static enum rad_status loop(struct trainer *t, const struct rad_train_io *io,
@@ -129,29 +131,38 @@ static enum rad_status measure_price(struct trainer *t, double price, struct rad
     return RAD_OK;
 }
 
-/* Walk the price from dear to a bonus, then halve the widest gaps in depth: `budget` interpolates
- * between neighbours, so gaps are errors. */
+/* Of prices that buy nearly the same depth only the one of least loss stays: between two bases the
+ * router mixes them, and tokens of different bases miss each other's keys. */
+static void prune_table(struct rad_train_report *r)
+{
+    const double near = 0.025;
+    bool drop[RAD_KNOB_MAX] = {false};
+    int32_t n = 0;
+    for (int32_t i = 0; i < r->n_table; i++)
+        for (int32_t j = 0; j < r->n_table; j++)
+            drop[i] = drop[i] || (fabs(r->depth_frac[j] - r->depth_frac[i]) < near &&
+                                  r->nll[j] < r->nll[i]);
+    for (int32_t i = 0; i < r->n_table; i++) {
+        if (drop[i])
+            continue;
+        r->depth_frac[n] = r->depth_frac[i];
+        r->price[n] = r->price[i];
+        r->nll[n++] = r->nll[i];
+    }
+    r->n_table = n;
+}
+
+/* Measure the prices that were trained: few extra layers and many, on every base. */
 static enum rad_status measure_table(struct trainer *t, struct rad_train_report *r,
                                      struct rad_err *err)
 {
-    /* first what was trained on, then dearer as long as that still buys less depth */
-    static const double dear[] = {1.0, 0.8, 0.5, 0.3, 0.18, 0.1, 0.05, 0.02, 1.2, 2.0, 3.0};
-    static const double bonus[] = {0.0, -0.01, -0.03, -0.1, -1.0};
-    enum { MAX_TABLE = 32, TRIES = 16 };
-    for (size_t i = 0; i < sizeof dear / sizeof dear[0]; i++)
-        RAD_TRY(measure_price(t, dear[i] * t->spec->router.price_max, r, err));
-    for (size_t i = 0; i < sizeof bonus / sizeof bonus[0]; i++)
-        RAD_TRY(measure_price(t, bonus[i], r, err));
-    for (int tries = 0; tries < TRIES && r->n_table > 1 && r->n_table < MAX_TABLE; tries++) {
-        int32_t wide = 1;
-        for (int32_t i = 2; i < r->n_table; i++)
-            if (r->depth_frac[i] - r->depth_frac[i - 1] >
-                r->depth_frac[wide] - r->depth_frac[wide - 1])
-                wide = i;
-        if (r->depth_frac[wide] - r->depth_frac[wide - 1] < 0.03)
-            break;
-        RAD_TRY(measure_price(t, 0.5 * (r->price[wide - 1] + r->price[wide]), r, err));
-    }
+    const int32_t n_layer = t->net.card.n_layer;
+    for (int32_t base = 1; base <= n_layer; base++)
+        for (int i = 1; i <= 3 && r->n_table < RAD_KNOB_MAX; i++) {
+            const double extra = base < n_layer ? t->spec->router.extra * i / 3.0 : 0.0;
+            RAD_TRY(measure_price(t, rad_plan_price(t, base + extra), r, err));
+        }
+    prune_table(r);
     return RAD_OK;
 }
 
@@ -159,7 +170,7 @@ static enum rad_status finish(struct trainer *t, const struct rad_train_io *io,
                               struct rad_train_report *r, struct rad_err *err)
 {
     struct val_result v;
-    RAD_TRY(rad_trainer_validate(t, -1.0, 1, &v, err));
+    RAD_TRY(rad_trainer_validate(t, rad_plan_price(t, t->net.card.n_layer), 1, &v, err));
     r->val_nll = v.nll;
     r->mean_depth = v.depth;
     if (t->has_router)

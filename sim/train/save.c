@@ -26,7 +26,7 @@ static uint64_t spec_hash(const struct trainer *t)
     s.steps = t->spec->steps, s.batch = t->spec->batch, s.shards = t->spec->shards;
     s.seed = t->spec->seed, s.gemm = t->spec->gemm;
     s.beta1 = t->spec->beta1, s.beta2 = t->spec->beta2, s.decay = t->spec->decay;
-    s.clip = t->spec->clip, s.distill = t->spec->distill;
+    s.clip = t->spec->clip, s.distill = t->spec->distill, s.align = t->spec->align;
     memcpy(s.teacher, t->spec->teacher, strlen(t->spec->teacher));
     memcpy(s.init, t->spec->init, strlen(t->spec->init));
     memcpy(s.policy, t->spec->policy, strlen(t->spec->policy));
@@ -53,7 +53,7 @@ static void state_path(char *out, size_t size, const char *folder)
 enum rad_status rad_state_save(const struct trainer *t, const char *out, struct rad_err *err)
 {
     const size_t n = t->net.n_param * sizeof(float);
-    char path[1024], *data = malloc(sizeof(struct state_head) + 3 * n);
+    char path[RAD_PATH_MAX + 32], *data = malloc(sizeof(struct state_head) + 3 * n);
     if (data == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: cannot hold a checkpoint of %zu bytes", 3 * n);
     char *body = data + sizeof(struct state_head);
@@ -104,7 +104,7 @@ static enum rad_status take_state(struct trainer *t, const char *path, const cha
 
 enum rad_status rad_state_load(struct trainer *t, const char *out, bool *found, struct rad_err *err)
 {
-    char path[1024], *data = NULL;
+    char path[RAD_PATH_MAX + 32], *data = NULL;
     size_t len = 0;
     state_path(path, sizeof path, out);
     FILE *probe = fopen(path, "rb");
@@ -146,7 +146,7 @@ static enum rad_status write_card(const struct trainer *t, const struct rad_trai
                                   const struct rad_train_report *r, struct rad_err *err)
 {
     struct rad_buf b = {0};
-    char path[1024];
+    char path[RAD_PATH_MAX + 32];
     const struct rad_card *c = &t->net.card;
     rad_buf_printf(&b, "# Model card\n\nA byte-level decoder-only transformer trained by `radial "
                        "train`.\n\n| | |\n|---|---|\n");
@@ -173,7 +173,7 @@ static enum rad_status write_card(const struct trainer *t, const struct rad_trai
     for (int32_t i = 0; i < r->n_table; i++)
         rad_buf_printf(&b, "%s| %.4f | %.4f | %.4f |\n",
                        i ? ""
-                         : "\n| depth share | price, nats per layer | NLL (every 8th window) "
+                         : "\n| depth share | price | NLL (every 8th window) "
                            "|\n|---|---|---|\n",
                        r->depth_frac[i], r->price[i], r->nll[i]);
     snprintf(path, sizeof path, "%s/README.md", io->out);
@@ -188,7 +188,7 @@ enum rad_status rad_model_save(const struct trainer *t, const struct rad_train_i
                                const struct rad_train_report *report, struct rad_err *err)
 {
     struct rad_tensor_out out[1024];
-    char path[1024];
+    char path[RAD_PATH_MAX + 32];
     for (int i = 0; i < t->n_tensor; i++) {
         const struct net_tensor *p = &t->tensor[i];
         out[i] = (struct rad_tensor_out){.name = p->name,

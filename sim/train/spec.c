@@ -41,12 +41,13 @@ static const struct rad_train_spec defaults = {
     .clip = 1.0,
     .gemm = RAD_GEMM_F32,
     .distill = 0.75,
+    .align = 4.0,
     .router = {.price_min = 0.004,
                .price_max = 0.3,
-               .full = 0.03,
-               .explore_first = 1.0,
-               .explore_last = 0.005,
-               .depth_loss = 0.0,
+               .half = 0.6,
+               .full = 0.15,
+               .extra = 0.3,
+               .lead = 0.7,
                .weight = 1.0},
     .checkpoint_s = 180,
     .save_dtype = RAD_F32,
@@ -106,11 +107,34 @@ static enum rad_status read_model(struct rad_card *c, const rad_yaml_node *map, 
     return tied == NULL ? RAD_OK : rad_yaml_bool(tied, &c->tied, err);
 }
 
+/* Every layer once, the most needed first. */
+static enum rad_status read_order(struct rad_train_spec *s, const rad_yaml_node *list,
+                                  struct rad_err *err)
+{
+    bool seen[64] = {false};
+    if (list == NULL)
+        return RAD_OK;
+    if (rad_yaml_count(list) != (size_t)s->card.n_layer)
+        return rad_yaml_fail(list, err, RAD_E_PARSE, "'order' must list all %d layers",
+                             s->card.n_layer);
+    for (int32_t i = 0; i < s->card.n_layer; i++) {
+        const rad_yaml_node *node = rad_yaml_at(list, (size_t)i);
+        int64_t layer = 0;
+        RAD_TRY(rad_yaml_int(node, 0, s->card.n_layer - 1, &layer, err));
+        if (seen[layer])
+            return rad_yaml_fail(node, err, RAD_E_RANGE, "'order' has layer %d twice", (int)layer);
+        seen[layer] = true;
+        s->router.order[i] = (int32_t)layer;
+    }
+    s->router.n_order = s->card.n_layer;
+    return RAD_OK;
+}
+
 static enum rad_status read_router(struct rad_train_spec *s, const rad_yaml_node *map,
                                    struct rad_err *err)
 {
-    static const char *const keys[] = {"hidden",        "max_hops",     "price",      "full",
-                                       "explore_first", "explore_last", "depth_loss", "weight"};
+    static const char *const keys[] = {"hidden", "max_hops", "price",  "half",
+                                       "full", "extra", "lead",     "weight", "order"};
     s->card.max_hops = s->card.n_layer;
     if (map == NULL)
         return RAD_OK;
@@ -123,15 +147,16 @@ static enum rad_status read_router(struct rad_train_spec *s, const rad_yaml_node
     if (price != NULL) {
         if (rad_yaml_count(price) != 2)
             return rad_yaml_fail(price, err, RAD_E_PARSE,
-                                 "'price' must be [lowest, highest] nats per layer visit");
+                                 "'price' must be [lowest, highest]");
         RAD_TRY(rad_yaml_real(rad_yaml_at(price, 0), 1e-6, 10, &s->router.price_min, err));
         RAD_TRY(rad_yaml_real(rad_yaml_at(price, 1), s->router.price_min, 10, &s->router.price_max,
                               err));
     }
+    RAD_TRY(read_order(s, rad_yaml_find(map, "order"), err));
+    TRAIN_REAL(map, "half", 0, 1, s->router.half);
     TRAIN_REAL(map, "full", 0, 1, s->router.full);
-    TRAIN_REAL(map, "explore_first", 0, 1, s->router.explore_first);
-    TRAIN_REAL(map, "explore_last", 0, 1, s->router.explore_last);
-    TRAIN_REAL(map, "depth_loss", 0, 10, s->router.depth_loss);
+    TRAIN_REAL(map, "extra", 0, 1, s->router.extra);
+    TRAIN_REAL(map, "lead", 0, 1, s->router.lead);
     TRAIN_REAL(map, "weight", 0, 1000, s->router.weight);
     return RAD_OK;
 }
@@ -163,6 +188,7 @@ static enum rad_status read_run(struct rad_train_spec *s, const rad_yaml_node *r
     TRAIN_REAL(root, "decay", 0, 10, s->decay);
     TRAIN_REAL(root, "clip", 1e-6, 1e6, s->clip);
     TRAIN_REAL(root, "distill", 0, 1, s->distill);
+    TRAIN_REAL(root, "align", 0, 1000, s->align);
     TRAIN_REAL(root, "checkpoint", 1, 86400, s->checkpoint_s);
     int bf16 = 0, save = 0;
     RAD_TRY(choice(root, "precision", (const char *const[2]){"fp32", "bf16"}, &bf16, err));
@@ -180,7 +206,7 @@ static enum rad_status read_spec(struct rad_train_spec *s, const rad_yaml_node *
     static const char *const keys[] = {"model",  "steps",   "batch",      "shards",  "seed",
                                        "lr",     "beta1",   "beta2",      "decay",   "clip",
                                        "save",   "distill", "checkpoint", "teacher", "init",
-                                       "router", "policy",  "precision"};
+                                       "router", "policy",  "precision",  "align"};
     const rad_yaml_node *model = NULL;
     *s = defaults;
     RAD_TRY(rad_yaml_only(root, keys, sizeof keys / sizeof keys[0], err));

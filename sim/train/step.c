@@ -1,140 +1,112 @@
-/* step.c - one optimiser step on a shard: targets, routing with exploration, losses.
+/* step.c - one optimiser step on a shard: targets, paths, losses of network and router.
  *
- * The router is trained as a value estimator (docs/training.md). Minus its score of a node is
- * regressed on the regret of going there, in nats:
- *   regret of leaving at hop t   r_t = loss_t - loss of the teacher
- *   regret of a layer at hop t   price + V_(t+1),  V = r if the token leaves there, else that
- *                                of the layer it takes
- * so the best-scored node is where expected loss and price of layers are least. Leaving is known
- * exactly at every state; layers are known for the path that was taken, which explores a little. */
-#include "base/hash.h"
+ *   network  cross entropy where a token leaves, against data and teacher; and the distance of the
+ *            state after layer l to the teacher's state there, relative to its square
+ *   router   cross entropy of its scores against the next node of the token's planned path, at
+ *            every state that is met, whoever leads (imitation on the learner's own states: Ross
+ *            et al., DAgger, arXiv 1011.0686) */
 #include "train/trainer.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct pass { /* what the callbacks of one shard need */
     struct trainer *t;
     int task;
     int32_t first_seq;
-    float *base; /* [n_tok] the teacher's loss, 0 without one */
+    float *state;     /* [layers of the teacher][n_tok][d] after each; NULL: no alignment */
+    int32_t n_state;  /* layers of the teacher */
+    float *entropy;   /* [n_tok] of the teacher's distribution, nats; NULL without a teacher */
+    struct rad_path *path; /* [n_tok] as planned */
+    const bool *lead; /* [n_seq] does the plan lead? */
 };
 
-static double draw(const struct pass *p, int64_t a, int64_t b)
+/* ---- paths ---------------------------------------------------------------------------------- */
+
+static int32_t planned(const struct pass *p, const struct hop_step *st, int32_t r, int32_t hop)
 {
-    const int64_t key[4] = {p->t->step, p->task, a, b};
-    return rad_hash_uniform(rad_hash(key, sizeof key, p->t->spec->seed));
+    return rad_plan_next(p->t, p->path[st->idx[r]], hop, st->last[r]);
 }
 
-/* ---- what a sequence aims at ---------------------------------------------------------------- */
-
-/* The depth that a sequence is to be run at, as a number m of layers between the first and the last
- * one, and the price of a layer that goes with it: full depth is asked for by a bonus. */
-struct aim {
-    int32_t middle;
-    float price;
-};
-
-/* Most sequences aim at half the layers, some at a quarter, three quarters, all of them. The bands
- * of prices, as powers of price_max/price_min over price_min, lie in the same order and apart, so
- * that the router can tell them from each other. */
-static struct aim draw_aim(const struct pass *p, int32_t seq)
-{
-    static const struct {
-        double share, from, to;
-    } quarter[] = {{0.06, 0.78, 1.0}, {0.80, 0.38, 0.6}, {0.06, 0.15, 0.32}, {0.08, 0.0, 0.1}};
-    const struct rad_train_spec *spec = p->t->spec;
-    const int32_t n_layer = spec->card.n_layer;
-    const double u = draw(p, seq, -1), ratio = spec->router.price_max / spec->router.price_min;
-    if (draw(p, seq, -2) < spec->router.full)
-        return (struct aim){n_layer - 2, -1.0f};
-    int q = 0;
-    for (double sum = quarter[0].share; q < 3 && u >= sum; sum += quarter[q].share)
-        q++;
-    const double band = quarter[q].from + (quarter[q].to - quarter[q].from) * draw(p, seq, -3);
-    const int32_t m = (n_layer * (q + 1) + 2) / 4 - 2;
-    return (struct aim){m > 0 ? m : 0, (float)(spec->router.price_min * pow(ratio, band))};
-}
-
-/* ---- exploration --------------------------------------------------------------------------- */
-
-/* A sane path has the first and the last layer and m of those between: m - 1 in order behind the
- * first, so that tokens of all depths meet there, then one of all the others. Paths keep the
- * teacher's order and, together, use all layers. Returns the layer behind `last` on such a path;
- * pick in [0, 1) chooses among the others. */
-static int32_t sane_step(int32_t n_layer, int32_t m, double pick, int32_t last)
-{
-    const int32_t end = n_layer - 1;
-    if (last < m - 1 || last < 0)
-        return last + 1;
-    if (m > 0 && last == m - 1)
-        return m + (int32_t)(pick * (end - m));
-    return last < end ? end : RAD_EXIT;
-}
-
-/* A step of a sane path. Among the others the token's own byte decides: a partition of the tokens
- * that the router can see, so that layers begin to differ (hash layers, arXiv 2106.04426). */
-static int32_t walk_step(const struct pass *p, const struct shard *s, int32_t i)
-{
-    const int64_t byte = s->token[i];
-    const double pick = rad_hash_uniform(rad_hash(&byte, sizeof byte, 1));
-    return sane_step(s->net->card.n_layer, draw_aim(p, i / s->ctx).middle, pick, s->last[i]);
-}
-
-/* A decision at random: any node, all equally likely. */
-static int32_t stray(const struct pass *p, const struct shard *s, int32_t i, int32_t hop)
-{
-    const int32_t node = (int32_t)(draw(p, i, 1000 + hop) * (s->net->card.n_layer + 1));
-    return node < s->net->card.n_layer ? node : RAD_EXIT;
-}
-
-/* All sequences are walked along sane paths for most of the run: layers and router get to know
- * them. Then the router decides more and more, and single decisions explore. */
-static double explore_share(const struct trainer *t)
-{
-    const struct rad_train_spec *spec = t->spec;
-    const double done = (double)t->step / (double)spec->steps;
-    const double fall = fmin(fmax((done - 0.9) / 0.1, 0.0), 1.0);
-    return spec->router.explore_first +
-           (spec->router.explore_last - spec->router.explore_first) * fall;
-}
-
-/* Is this sequence walked along sane paths as a whole, or left to the router? */
-static bool walked(const struct pass *p, int32_t seq)
-{
-    const double last = p->t->spec->router.explore_last;
-    return draw(p, seq, -7) < (explore_share(p->t) - last) / (1.0 - last);
-}
-
-static enum rad_status decide_explore(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
-                                      struct rad_err *err)
+static enum rad_status decide(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
+                              struct rad_err *err)
 {
     const struct pass *p = ctx;
     RAD_TRY(rad_decide_greedy(p->t, s, st, hop, err));
-    if (!p->t->has_router)
-        return RAD_OK;
-    for (int32_t r = 0; r < st->n; r++) {
-        const int32_t i = st->idx[r];
-        if (walked(p, i / s->ctx))
-            st->dest[r] = walk_step(p, s, i);
-        else if (draw(p, i, hop) < p->t->spec->router.explore_last)
-            st->dest[r] = stray(p, s, i, hop);
+    for (int32_t r = 0; p->t->has_router && r < st->n; r++)
+        if (p->lead[st->idx[r] / s->ctx])
+            st->dest[r] = planned(p, st, r, hop);
+    return RAD_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The path of every token: the teacher's entropy says how hard it is among those of the shard. */
+static enum rad_status plan_tokens(struct pass *p, struct shard *s, const struct rad_aim *aim,
+                                   struct rad_err *err)
+{
+    const size_t n = (size_t)s->n_tok;
+    p->path = rad_arena_get(s->arena, n * sizeof *p->path);
+    float *sorted = rad_arena_get(s->arena, n * sizeof *sorted);
+    if (p->path == NULL || sorted == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for %zu tokens", n);
+    if (p->entropy != NULL) {
+        memcpy(sorted, p->entropy, n * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, by_value);
+    }
+    for (size_t i = 0; i < n; i++) {
+        double hardness = 0.5;
+        if (p->entropy != NULL) {
+            size_t low = 0, high = n; /* how many are easier */
+            while (low < high) {
+                const size_t mid = (low + high) / 2;
+                if (sorted[mid] < p->entropy[i])
+                    low = mid + 1;
+                else
+                    high = mid;
+            }
+            hardness = ((double)low + 0.5) / (double)n;
+        }
+        p->path[i] = rad_plan_path(aim[i / (size_t)s->ctx], hardness);
     }
     return RAD_OK;
 }
 
-/* The teacher's loss of each token against the target: what regrets are measured from. */
-static void measure_base(struct pass *p, const struct shard *s, const float *prob,
-                         const float *target)
+/* ---- targets -------------------------------------------------------------------------------- */
+
+static void measure_entropy(float *out, size_t n, size_t v, const float *prob)
 {
-    const size_t v = (size_t)p->t->net.card.vocab;
-    for (size_t i = 0; i < (size_t)s->n_tok; i++) {
+    for (size_t i = 0; i < n; i++) {
         double sum = 0.0;
         for (size_t j = 0; j < v; j++)
-            if (target[i * v + j] > 0.0f)
-                sum -= (double)target[i * v + j] * (double)logf(fmaxf(prob[i * v + j], 1e-30f));
-        p->base[i] = (float)sum;
+            if (prob[i * v + j] > 1e-9f)
+                sum -= (double)prob[i * v + j] * (double)logf(prob[i * v + j]);
+        out[i] = (float)sum;
     }
+}
+
+/* Run the teacher: its share of the target, its states, its entropy. */
+static enum rad_status ask_teacher(struct pass *p, const struct shard *s, float share,
+                                   float *target, struct rad_err *err)
+{
+    const struct trainer *t = p->t;
+    const size_t n = (size_t)s->n_tok, d = (size_t)t->teacher.card.d_model;
+    struct shard teacher = *s;
+    teacher.net = &t->teacher;
+    const struct roam roam = {.decide = rad_decide_greedy, .ctx = p->t};
+    RAD_TRY(rad_shard_roam(&teacher, &roam, err));
+    const float *prob = teacher.step[teacher.n_step - 1].p;
+    rad_kernels()->axpy(n * (size_t)t->net.card.vocab, share, prob, target);
+    if (p->entropy != NULL)
+        measure_entropy(p->entropy, n, (size_t)t->net.card.vocab, prob);
+    for (int32_t l = 0; p->state != NULL && l < p->n_state; l++)
+        memcpy(p->state + (size_t)l * n * d, teacher.step[l + 1].x, n * d * sizeof *p->state);
+    return RAD_OK;
 }
 
 /* target [n_tok][V] = (1 - distill) one-hot of the next token + distill * teacher */
@@ -144,8 +116,7 @@ static enum rad_status make_target(struct pass *p, struct shard *s, const int32_
     const struct trainer *t = p->t;
     const size_t v = (size_t)t->net.card.vocab, n = (size_t)s->n_tok;
     float *target = rad_arena_zero(s->arena, n * v * sizeof *target);
-    p->base = rad_arena_zero(s->arena, n * sizeof *p->base);
-    if (target == NULL || p->base == NULL)
+    if (target == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for targets");
     const float share = t->has_teacher ? (float)t->spec->distill : 0.0f;
     for (size_t i = 0; i < n; i++)
@@ -153,104 +124,92 @@ static enum rad_status make_target(struct pass *p, struct shard *s, const int32_
     *out = target;
     if (!t->has_teacher)
         return RAD_OK;
+    const struct rad_card *c = &t->teacher.card;
+    p->n_state = c->n_layer;
+    p->entropy = t->has_router ? rad_arena_get(s->arena, n * sizeof *p->entropy) : NULL;
+    if (rad_trainer_align(t) > 0.0)
+        p->state = rad_arena_get(s->arena, (size_t)c->n_layer * n * (size_t)c->d_model *
+                                               sizeof *p->state);
+    if ((t->has_router && p->entropy == NULL) || (rad_trainer_align(t) > 0.0 && p->state == NULL))
+        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for the teacher's states");
     const struct rad_arena_mark mark = rad_arena_mark(s->arena);
-    struct shard teacher = *s;
-    teacher.net = &t->teacher;
-    const struct roam roam = {.decide = rad_decide_greedy, .ctx = p->t};
-    RAD_TRY(rad_shard_roam(&teacher, &roam, err));
-    const float *prob = teacher.step[teacher.n_step - 1].p;
-    rad_kernels()->axpy(n * v, share, prob, target);
-    if (t->has_router)
-        measure_base(p, s, prob, target);
+    const enum rad_status status = ask_teacher(p, s, share, target, err);
     rad_arena_reset(s->arena, mark);
-    return RAD_OK;
+    return status;
 }
 
-/* ---- router values ----------------------------------------------------------------------- */
+/* ---- router --------------------------------------------------------------------------------- */
 
-/* Regrets are clipped: beyond this a node is simply bad. */
-static const float worst_regret = 1.5f;
-static const float soft_regret = 0.2f; /* nats: scale of the early losses' weights */
-
-static void pull(float *dscore, float score, float regret, float scale, double *loss)
+/* Cross entropy of softmax(score) against one node; NaN scores show as a loss that is not finite. */
+static void imitate(float *dscore, const float *score, int32_t n_out, int32_t node, float scale,
+                    struct worker *w)
 {
-    const float miss = score + fminf(fmaxf(regret, -worst_regret), worst_regret);
-    *dscore = scale * miss;
-    *loss += 0.5 * (double)(miss * miss);
+    int32_t top = 0;
+    float sum = 0.0f;
+    for (int32_t l = 1; l < n_out; l++)
+        top = score[l] > score[top] ? l : top;
+    for (int32_t l = 0; l < n_out; l++)
+        sum += expf(score[l] - score[top]);
+    for (int32_t l = 0; l < n_out; l++)
+        dscore[l] = scale * (expf(score[l] - score[top]) / sum - (l == node ? 1.0f : 0.0f));
+    w->router_loss += (double)(logf(sum) + score[top] - score[node]);
+    w->n_agree += top == node;
+    w->n_decide++;
 }
 
-/* Where a sequence is walked the router learns the walk too: cross entropy of softmax(score / heat)
- * over the layers against the one taken, so that it can take over without a break. */
-static void imitate(float *dscore, const float *score, int32_t n_layer, int32_t taken, float scale)
-{
-    const float heat = 0.1f;
-    float top = score[0], sum = 0.0f;
-    for (int32_t l = 1; l < n_layer; l++)
-        top = fmaxf(top, score[l]);
-    for (int32_t l = 0; l < n_layer; l++)
-        sum += expf((score[l] - top) / heat);
-    for (int32_t l = 0; l < n_layer; l++) {
-        const float p = expf((score[l] - top) / heat) / sum;
-        dscore[l] += scale * (p - (l == taken ? 1.0f : 0.0f));
-    }
-}
-
-/* Regress the scores at one step; value[] holds V of the next states and is replaced. */
-static enum rad_status regress_step(const struct pass *p, struct shard *s,
-                                    const struct hop_step *st, float *value, struct rad_err *err)
+static enum rad_status teach_router(const struct pass *p, struct shard *s, struct rad_err *err)
 {
     const struct trainer *t = p->t;
-    const int32_t n_layer = t->net.card.n_layer, hop = (int32_t)(st - s->step);
-    const size_t out = (size_t)n_layer + 1;
-    float *d = rad_arena_zero(s->arena, (size_t)(st->n + 1) * out * sizeof *d);
-    if (d == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for router gradients");
+    const int32_t n_layer = t->net.card.n_layer, n_out = n_layer + 1;
     struct worker *w = &t->worker[p->task];
     const float scale = (float)(t->spec->router.weight / ((double)t->spec->batch * s->ctx));
-    for (int32_t r = 0; r < st->n; r++) {
-        const int32_t i = st->idx[r];
-        const float leave = st->loss[r] - p->base[i], *score = st->score + (size_t)r * out;
-        float *dr = d + (size_t)r * out;
-        pull(&dr[n_layer], score[n_layer], leave, scale, &w->router_loss);
-        float v = leave;
-        if (st->dest[r] >= 0) {
-            v = fmaxf(s->price[i / s->ctx], 0.0f) + value[i];
-            pull(&dr[st->dest[r]], score[st->dest[r]], v, scale, &w->router_loss);
-            if (walked(p, i / s->ctx))
-                imitate(dr, score, n_layer, st->dest[r], scale);
-        }
-        value[i] = v;
-    }
-    return rad_step_router_back(s, st, hop, s->price, d, w->grad, err);
-}
-
-static enum rad_status regress(const struct pass *p, struct shard *s, struct rad_err *err)
-{
-    const struct rad_arena_mark mark = rad_arena_mark(s->arena);
-    float *value = rad_arena_zero(s->arena, (size_t)s->n_tok * sizeof *value);
-    if (value == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for router values");
-    for (int32_t h = s->n_step - 1; h >= 0; h--) {
+    for (int32_t h = 0; h < s->n_step && h < t->net.card.max_hops; h++) {
         const struct hop_step *st = &s->step[h];
-        if (h < s->net->card.max_hops) {
-            RAD_TRY(regress_step(p, s, st, value, err));
-            continue;
+        const struct rad_arena_mark mark = rad_arena_mark(s->arena);
+        const size_t size = (size_t)st->n * (size_t)n_out;
+        float *d = rad_arena_get(s->arena, (size + 1) * sizeof *d);
+        if (d == NULL)
+            return rad_fail(err, RAD_E_NOMEM, "train: out of memory for router gradients");
+        for (int32_t r = 0; r < st->n; r++) {
+            const size_t at = (size_t)r * (size_t)n_out;
+            const int32_t node = planned(p, st, r, h);
+            imitate(d + at, st->score + at, n_out, node == RAD_EXIT ? n_layer : node, scale, w);
         }
-        for (int32_t r = 0; r < st->n; r++) /* nobody chose here: only the loss is known */
-            value[st->idx[r]] = st->loss[r] - p->base[st->idx[r]];
+        RAD_TRY(rad_step_router_back(s, st, h, s->price, d, w->grad, err));
+        rad_arena_reset(s->arena, mark);
     }
-    rad_arena_reset(s->arena, mark);
     return RAD_OK;
 }
 
-/* ---- one shard ---------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------ */
 
-/* States before the output node get a loss too, so that leaving there becomes possible; but only
- * as far as leaving is nearly good enough: hard tokens do not bend the early layers. */
-static float early_weight(const struct pass *p, const struct hop_step *st, int32_t r)
+/* The teacher's state after the layer that a row just left; a teacher with more layers is followed at
+ * the same share of its depth, an extra layer is to arrive where the teacher ends. */
+static const float *goal_of(const struct pass *p, const struct shard *s, const struct hop_step *st,
+                            int32_t r)
 {
-    const float regret = fmaxf(st->loss[r] - p->base[st->idx[r]], 0.0f);
-    return (float)p->t->spec->router.depth_loss * expf(-regret / soft_regret);
+    const struct rad_card *c = &p->t->net.card;
+    const size_t i = (size_t)st->idx[r];
+    const bool beyond = p->path != NULL && st - s->step > p->path[i].base;
+    const int32_t l = beyond ? p->n_state - 1 : (st->last[r] + 1) * p->n_state / c->n_layer - 1;
+    if (st->last[r] < 0 || l < 0)
+        return NULL;
+    return p->state + ((size_t)l * (size_t)s->n_tok + i) * (size_t)c->d_model;
+}
+
+static enum rad_status align(const struct pass *p, struct shard *s, const struct hop_step *st,
+                             float *dh, struct rad_err *err)
+{
+    const struct rad_arena_mark mark = rad_arena_mark(s->arena);
+    const float **goal = rad_arena_get(s->arena, ((size_t)st->n + 1) * sizeof *goal);
+    if (goal == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for gradients");
+    for (int32_t r = 0; r < st->n; r++)
+        goal[r] = goal_of(p, s, st, r);
+    const double unit = 1.0 / ((double)p->t->spec->batch * s->ctx);
+    (void)rad_step_align_back(s, st, goal, rad_trainer_align(p->t) * unit, dh);
+    rad_arena_reset(s->arena, mark);
+    return RAD_OK;
 }
 
 static enum rad_status backward(const struct pass *p, struct shard *s, const float *target,
@@ -273,13 +232,14 @@ static enum rad_status backward(const struct pass *p, struct shard *s, const flo
     for (int32_t h = s->n_step - 1; h >= 0; h--) {
         const struct hop_step *st = &s->step[h];
         RAD_TRY(rad_shard_hop_back(s, st, dh, w->grad, err));
+        if (p->state != NULL)
+            RAD_TRY(align(p, s, st, dh, err));
         if (st->p == NULL)
             continue;
         for (int32_t r = 0; r < st->n; r++) {
             const bool leaves = st->dest[r] == RAD_EXIT;
-            weight[r] = leaves ? unit : unit * early_weight(p, st, r);
+            weight[r] = leaves ? unit : 0.0f;
             w->loss += leaves ? (double)st->loss[r] : 0.0;
-            w->depth += st->dest[r] >= 0 ? 1.0 : 0.0;
         }
         RAD_TRY(rad_step_head_back(s, st, target, weight, dh, w->grad, err));
     }
@@ -287,35 +247,62 @@ static enum rad_status backward(const struct pass *p, struct shard *s, const flo
     return RAD_OK;
 }
 
+/* ---- one shard ------------------------------------------------------------------------------ */
+
+void rad_trainer_rows(const struct trainer *t, int32_t first, int32_t n_seq, int32_t *token,
+                      int32_t *next)
+{
+    const size_t ctx = (size_t)t->net.card.n_ctx;
+    for (size_t b = 0; b < (size_t)n_seq; b++) {
+        const int32_t *row = t->batch + ((size_t)first + b) * (ctx + 1);
+        memcpy(token + b * ctx, row, ctx * sizeof *token);
+        memcpy(next + b * ctx, row + 1, ctx * sizeof *next);
+    }
+}
+
+/* What the sequences aim at, for a network with a router. */
+static enum rad_status plan_shard(struct pass *p, struct shard *s, struct rad_err *err)
+{
+    const size_t n_seq = (size_t)s->n_seq;
+    struct rad_aim *aim = rad_arena_get(s->arena, (n_seq + 1) * sizeof *aim);
+    float *price = rad_arena_get(s->arena, (n_seq + 1) * sizeof *price);
+    bool *lead = rad_arena_get(s->arena, (n_seq + 1) * sizeof *lead);
+    if (aim == NULL || price == NULL || lead == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for a batch");
+    for (int32_t i = 0; i < s->n_seq; i++) {
+        aim[i] = rad_plan_aim(p->t, p->first_seq + i);
+        price[i] = (float)rad_plan_price(p->t, aim[i].base + aim[i].extra);
+        lead[i] = rad_plan_leads(p->t, p->first_seq + i);
+    }
+    s->price = price;
+    p->lead = lead;
+    return plan_tokens(p, s, aim, err);
+}
+
 static enum rad_status run_shard(struct pass *p, struct rad_err *err)
 {
     struct trainer *t = p->t;
     struct worker *w = &t->worker[p->task];
     const int32_t ctx = t->net.card.n_ctx, n_shard = t->spec->shards;
-    const int32_t first = t->spec->batch * p->task / n_shard;
-    const int32_t n_seq = t->spec->batch * (p->task + 1) / n_shard - first;
-    p->first_seq = first;
+    p->first_seq = t->spec->batch * p->task / n_shard;
+    const int32_t n_seq = t->spec->batch * (p->task + 1) / n_shard - p->first_seq;
     const size_t n = (size_t)n_seq * (size_t)ctx;
-    int32_t *token = rad_arena_get(w->arena, n * sizeof *token);
-    int32_t *next = rad_arena_get(w->arena, n * sizeof *next);
-    float *price = rad_arena_get(w->arena, ((size_t)n_seq + 1) * sizeof *price), *target = NULL;
-    if (token == NULL || next == NULL || price == NULL)
+    int32_t *token = rad_arena_get(w->arena, (n + 1) * sizeof *token);
+    int32_t *next = rad_arena_get(w->arena, (n + 1) * sizeof *next);
+    float *target = NULL;
+    if (token == NULL || next == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for a batch");
-    for (size_t i = 0; i < n; i++) {
-        const size_t row = (size_t)first + i / (size_t)ctx, col = i % (size_t)ctx;
-        token[i] = t->batch[row * ((size_t)ctx + 1) + col];
-        next[i] = t->batch[row * ((size_t)ctx + 1) + col + 1];
-    }
+    rad_trainer_rows(t, p->first_seq, n_seq, token, next);
     struct shard s = {.net = &t->net, .gemm = w->gemm, .arena = w->arena, .n_seq = n_seq};
-    s.n_tok = (int32_t)n, s.ctx = ctx, s.token = token, s.price = price;
-    s.seq_id = t->step * t->spec->batch + first;
-    for (int32_t i = 0; t->has_router && i < n_seq; i++)
-        price[i] = draw_aim(p, i).price;
+    s.n_tok = (int32_t)n, s.ctx = ctx, s.token = token;
+    s.seq_id = t->step * t->spec->batch + p->first_seq;
     RAD_TRY(make_target(p, &s, next, &target, err));
-    const struct roam roam = {target, t->has_router, decide_explore, p};
+    if (t->has_router)
+        RAD_TRY(plan_shard(p, &s, err));
+    const struct roam roam = {target, decide, p};
     RAD_TRY(rad_shard_roam(&s, &roam, err));
     if (t->has_router)
-        RAD_TRY(regress(p, &s, err));
+        RAD_TRY(teach_router(p, &s, err));
     w->n_loss = s.n_tok;
     return backward(p, &s, target, err);
 }
@@ -326,7 +313,7 @@ void rad_trainer_shard(void *ctx, int task, int thread)
     struct trainer *t = ctx;
     struct worker *w = &t->worker[task];
     struct pass p = {.t = t, .task = task};
-    w->loss = w->depth = w->router_loss = 0.0;
+    w->loss = w->depth = w->router_loss = w->n_agree = w->n_decide = 0.0;
     w->n_loss = 0;
     memset(w->grad, 0, t->net.n_param * sizeof *w->grad);
     const struct rad_arena_mark mark = rad_arena_mark(w->arena);

@@ -35,12 +35,14 @@ struct rad_train_spec {
     char init[RAD_TRAIN_PATH];        /* model folder to start from, "" random */
     double distill;                   /* share of the teacher's distribution in the target */
     char policy[128];                 /* fixed paths, "" for dense or router */
+    double align;                     /* weight of the distance to the teacher's states */
     struct {
-        double price_min, price_max; /* nats per layer visit, drawn log-uniformly per sequence */
-        double full;                 /* share of sequences that must visit n_layer layers */
-        double explore_first, explore_last; /* share of random decisions, linear over the run */
-        double depth_loss; /* weight of the loss at states before the output node */
-        double weight;     /* of the router's regression loss */
+        double price_min, price_max; /* the knob: prices of a layer that ask for most and least */
+        int32_t order[64], n_order;  /* layers by worth; 0: measured, see plan.c */
+        double half, full; /* shares of sequences that aim at half the layers, and at all */
+        double extra; /* share of tokens that visit one more layer, drawn from a third of it on */
+        double lead;   /* share of the run in which planned paths are walked */
+        double weight; /* of the router's loss */
     } router;
     double checkpoint_s;       /* seconds between resumable checkpoints */
     enum rad_dtype save_dtype; /* F32 or BF16 */

@@ -31,10 +31,17 @@ struct worker { /* what a shard of a step owns */
     rad_gemm *gemm;
     rad_arena *arena;
     float *grad; /* [n_param] */
-    double loss, depth, router_loss;
+    double loss, depth, router_loss, n_agree, n_decide;
     int64_t n_loss;
     enum rad_status status;
     struct rad_err err;
+};
+
+enum { RAD_PLAN_MAX = 64 };
+
+struct plan {
+    int32_t level[RAD_PLAN_MAX]; /* a base of k layers has those whose level is at most k */
+    int32_t extra;               /* the layer of highest level: hard tokens visit it in the end */
 };
 
 struct trainer {
@@ -45,6 +52,7 @@ struct trainer {
     struct corpus corpus;
     rad_pool *pool;
     struct worker *worker; /* [spec->shards] */
+    struct plan plan; /* of a network with a router */
     struct net_tensor tensor[1024];
     int n_tensor;
     float *m, *v;   /* [n_param] moments */
@@ -60,11 +68,42 @@ RAD_MUST_CHECK enum rad_status rad_trainer_step(struct trainer *t, double *loss,
 /* The forward and backward pass of shard `task`, into worker[task]. */
 void rad_trainer_shard(void *ctx, int task, int thread);
 
-/* Hop until every token has left; decide() fills dest of a step. A step's head is evaluated at
- * every hop if the net has a router, else only where tokens leave. */
+/* Tokens of rows [first, first + n_seq) of the batch, and those that follow: [n_seq * n_ctx]. */
+void rad_trainer_rows(const struct trainer *t, int32_t first, int32_t n_seq, int32_t *token,
+                      int32_t *next);
+
+/* The weight of the distance to the teacher's states at this step: falls to 0 at 80 % of the run; 0
+ * without a teacher of this width, as states of another cannot be compared. */
+double rad_trainer_align(const struct trainer *t);
+
+/* Levels of the layers of the network as it is. Needs the worker's arenas and the corpus. */
+RAD_MUST_CHECK enum rad_status rad_plan_make(struct trainer *t, struct rad_err *err);
+
+/* A planned path: the `base` layers of lowest level in forward order; then, for hard tokens, one more
+ * layer, which costs the others no keys. */
+struct rad_path {
+    int32_t base;
+    bool extra;
+};
+
+/* The node behind `last` after `hop` hops on a path: a layer or RAD_EXIT. */
+int32_t rad_plan_next(const struct trainer *t, struct rad_path path, int32_t hop, int32_t last);
+
+/* What sequence `row` of this step's batch aims at: a path of `base` layers for its tokens, of which
+ * the share `extra`, the hardest ones, visits one more; base + extra layers on average. */
+struct rad_aim {
+    double base, extra;
+};
+struct rad_aim rad_plan_aim(const struct trainer *t, int32_t row);
+
+double rad_plan_price(const struct trainer *t, double depth);
+struct rad_path rad_plan_path(struct rad_aim aim, double hardness);
+bool rad_plan_leads(const struct trainer *t, int32_t row);
+
+/* Hop until every token has left; decide() fills dest of a step. The head is evaluated at the steps
+ * where tokens leave. */
 struct roam {
     const float *target; /* [n_tok][V] or NULL */
-    bool with_head;      /* keep the softmax at every state */
     enum rad_status (*decide)(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
                               struct rad_err *err);
     void *ctx;

@@ -224,12 +224,7 @@ class Run:
 
 
 def price_of(budget):
-    below = [(f, p) for f, p in BUDGET if f < budget]
-    above = [(f, p) for f, p in BUDGET if f >= budget]
-    if not below or not above:
-        return (above or below[-1:])[0][1]
-    (f0, p0), (f1, p1) = below[-1], above[0]
-    return p0 + (budget - f0) / (f1 - f0) * (p1 - p0)
+    return min(BUDGET, key=lambda row: (abs(row[0] - budget), row[0]))[1]
 
 
 def uls_kept(speedup):

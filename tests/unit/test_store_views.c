@@ -137,7 +137,7 @@ static void functions_count_right(void)
 /* ---- kill -9 --------------------------------------------------------------------------- */
 
 #define SPEC                                                                                       \
-    "method: grid\nparameters: {trace: " MADE_TRACE ", hw: [a100-sxm-80gb, tpu-v4, host],"         \
+    "method: grid\nparameters: {trace: " MADE_TRACE ", hw: [a100-sxm-80gb, tpu-v4, u280],"         \
     " batch: [1, 2, 3, 4], seed: {min: 0, max: 9, step: 1}, dtype: fp16}\n"
 
 struct sink {

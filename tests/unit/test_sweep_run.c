@@ -93,7 +93,7 @@ static enum rad_status run(const char *text, int jobs, struct rows *rows,
 }
 
 #define SPEC                                                                                       \
-    "method: grid\nparameters: {trace: [\"" TMP "[ab].db\"], hw: [a100-sxm-80gb, tpu-v4, host],"   \
+    "method: grid\nparameters: {trace: [\"" TMP "[ab].db\"], hw: [a100-sxm-80gb, tpu-v4, u280],"   \
     " batch: [1, 2, 4], dtype: [fp16, fp32], phase: [decode]}\n"
 
 /* Rows come in order, with the same bits, at any number of threads; and they are replay's. */

@@ -15,7 +15,7 @@ static const char dense[] = "model: {n_layer: 2, d_model: 16, n_head: 2, ffn: 32
 static const char router[] = "model: {n_layer: 2, d_model: 16, n_head: 2, ffn: 32, ctx: 16}\n"
                              "steps: 12\nbatch: 4\nlr: {max: 1e-2, warmup: 3}\nseed: 5\n"
                              "teacher: " DIR "/teacher\nsave: bf16\n"
-                             "router: {hidden: 8, max_hops: 4, explore_first: 0.3}\n";
+                             "router: {hidden: 8, max_hops: 4, lead: 0.3}\n";
 static const char skipping[] = "model: {n_layer: 3, d_model: 16, n_head: 2, n_kv: 1, ffn: 32, "
                                "ctx: 16, norm: layer, act: gelu, tied: false}\n"
                                "steps: 12\nbatch: 4\nlr: {max: 1e-2, warmup: 3}\n"
@@ -208,7 +208,7 @@ static void engine_and_trainer_agree_on_routed_models(void)
     snprintf(text, sizeof text, "%s", router);
     memcpy(strstr(text, "bf16"), "fp32", 4); /* nothing is lost in saving */
     const struct rad_train_report r = train(text, "agree", 1, &c);
-    const struct rad_eval_result e = evaluate("agree", "radial:price=-1");
+    const struct rad_eval_result e = evaluate("agree", "radial:price=0.004"); /* of full depth */
     CU_ASSERT(fabs(e.nll - r.val_nll) < 1e-4);
     NEAR(e.mean_depth, r.mean_depth, 1e-9);
     CU_ASSERT(r.n_table >= 1);
@@ -288,6 +288,9 @@ static void specs_are_checked(void)
         {"model: {}\nrouter: {price: 1}\n", "'price' must be [lowest, highest]"},
         {"model: {}\nrouter: {price: [0.2, 0.1]}\n", "spec.yaml:2:"},
         {"model: {}\nrouter: {hidden: 4}\n", "spec.yaml:2:"},
+        {"model: {n_layer: 3}\nrouter: {order: [0, 2]}\n", "'order' must list all 3 layers"},
+        {"model: {n_layer: 3}\nrouter: {order: [0, 2, 2]}\n", "has layer 2 twice"},
+        {"model: {n_layer: 3}\nrouter: {order: [0, 2, 3]}\n", "spec.yaml:2:"},
         {"model: {}\nrouter: {hidden: 64}\npolicy: dense\n", "keep one"},
         {"model: {}\nsteps: 1\nsteps: 2\n", "spec.yaml:3:"},
         {"- 1\n", "spec.yaml:1:"},

@@ -39,12 +39,25 @@ static enum rad_status decide(void *ctx, struct shard *s, struct hop_step *st, i
     return RAD_OK;
 }
 
+/* States that some rows are pulled to. */
+static double align(const struct shard *s, const struct hop_step *st, float *dh)
+{
+    static float goal[N_SEQ * CTX][16];
+    const float *of[N_SEQ * CTX];
+    for (int32_t r = 0; r < st->n; r++) {
+        for (int32_t j = 0; j < 16; j++)
+            goal[r][j] = 0.02f * (float)((r * 7 + j * 5) % 11) - 0.08f;
+        of[r] = st->last[r] >= 0 && r % 3 != 0 ? goal[r] : NULL;
+    }
+    return rad_step_align_back(s, st, of, 0.3, dh);
+}
+
 /* Sum over states of weight * loss; weights differ by hop so that every head is tested. */
 static double run(struct probe *p, float *grad)
 {
     struct shard s = {.net = &p->net, .gemm = p->gemm, .arena = p->arena, .n_seq = N_SEQ};
     s.n_tok = N_SEQ * CTX, s.ctx = CTX, s.token = p->token;
-    const struct roam roam = {&p->target[0][0], true, decide, p};
+    const struct roam roam = {&p->target[0][0], decide, p};
     const struct rad_arena_mark mark = rad_arena_mark(p->arena);
     OK(rad_shard_roam(&s, &roam, &err));
     const size_t d = (size_t)p->net.card.d_model,
@@ -56,14 +69,17 @@ static double run(struct probe *p, float *grad)
     float weight[N_SEQ * CTX];
     for (int32_t h = s.n_step - 1; h >= 0; h--) {
         const struct hop_step *st = &s.step[h];
+        if (grad != NULL)
+            OK(rad_shard_hop_back(&s, st, dh, grad, &err));
+        total += align(&s, st, dh);
+        if (st->p == NULL)
+            continue; /* nobody leaves */
         for (int32_t r = 0; r < st->n; r++) {
             weight[r] = st->dest[r] == RAD_EXIT ? 1.0f : 0.1f * (float)(h + 1);
             total += (double)weight[r] * (double)st->loss[r];
         }
-        if (grad != NULL) {
-            OK(rad_shard_hop_back(&s, st, dh, grad, &err));
+        if (grad != NULL)
             OK(rad_step_head_back(&s, st, &p->target[0][0], weight, dh, grad, &err));
-        }
     }
     if (grad != NULL)
         rad_shard_embed_back(&s, dh, grad);
