@@ -139,8 +139,8 @@ RAD_MUST_CHECK enum rad_status rad_shard_hop_back(struct shard *s, const struct 
 RAD_MUST_CHECK enum rad_status rad_step_head_back(struct shard *s, const struct hop_step *st,
                                                   const float *target, const float *weight,
                                                   float *dh, float *grad, struct rad_err *err);
-/* The loss weight * |x - goal|^2 / |goal|^2, summed over the rows that have a goal [d]; its gradient
- * is added to dh. */
+/* The loss weight * |x - goal|^2 / |goal|^2, summed over the rows that have a goal [d]; its
+ * gradient is added to dh. */
 double rad_step_align_back(const struct shard *s, const struct hop_step *st,
                            const float *const *goal, double weight, float *dh);
 /* dscore [n][L+1]; the router's input is not differentiated. */

@@ -1,9 +1,11 @@
-/* plan.c - the paths that tokens are to walk while a Radial Network is distilled (docs/training.md).
+/* plan.c - the paths that tokens are to walk while a Radial Network is distilled
+ * (docs/training.md).
  *
  * Which layers can the network do without? Backward elimination: all layers first, then, again and
  * again, the layer without which the loss on training text grows least is dropped. So the layers of
- * a shallow path are among those of every deeper one, and tokens of different depths meet. The first
- * and the last layer stay: without the last one the loss is low at first, but not after training. */
+ * a shallow path are among those of every deeper one, and tokens of different depths meet. The
+ * first and the last layer stay: without the last one the loss is low at first, but not after
+ * training. */
 #include "base/hash.h"
 #include "train/trainer.h"
 

@@ -140,8 +140,8 @@ static void prune_table(struct rad_train_report *r)
     int32_t n = 0;
     for (int32_t i = 0; i < r->n_table; i++)
         for (int32_t j = 0; j < r->n_table; j++)
-            drop[i] = drop[i] || (fabs(r->depth_frac[j] - r->depth_frac[i]) < near &&
-                                  r->nll[j] < r->nll[i]);
+            drop[i] = drop[i] ||
+                      (fabs(r->depth_frac[j] - r->depth_frac[i]) < near && r->nll[j] < r->nll[i]);
     for (int32_t i = 0; i < r->n_table; i++) {
         if (drop[i])
             continue;

@@ -133,8 +133,8 @@ static enum rad_status read_order(struct rad_train_spec *s, const rad_yaml_node 
 static enum rad_status read_router(struct rad_train_spec *s, const rad_yaml_node *map,
                                    struct rad_err *err)
 {
-    static const char *const keys[] = {"hidden", "max_hops", "price",  "half",
-                                       "full", "extra", "lead",     "weight", "order"};
+    static const char *const keys[] = {"hidden", "max_hops", "price",  "half", "full",
+                                       "extra",  "lead",     "weight", "order"};
     s->card.max_hops = s->card.n_layer;
     if (map == NULL)
         return RAD_OK;
@@ -146,8 +146,7 @@ static enum rad_status read_router(struct rad_train_spec *s, const rad_yaml_node
     const rad_yaml_node *price = rad_yaml_find(map, "price");
     if (price != NULL) {
         if (rad_yaml_count(price) != 2)
-            return rad_yaml_fail(price, err, RAD_E_PARSE,
-                                 "'price' must be [lowest, highest]");
+            return rad_yaml_fail(price, err, RAD_E_PARSE, "'price' must be [lowest, highest]");
         RAD_TRY(rad_yaml_real(rad_yaml_at(price, 0), 1e-6, 10, &s->router.price_min, err));
         RAD_TRY(rad_yaml_real(rad_yaml_at(price, 1), s->router.price_min, 10, &s->router.price_max,
                               err));

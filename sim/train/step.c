@@ -15,11 +15,11 @@ struct pass { /* what the callbacks of one shard need */
     struct trainer *t;
     int task;
     int32_t first_seq;
-    float *state;     /* [layers of the teacher][n_tok][d] after each; NULL: no alignment */
-    int32_t n_state;  /* layers of the teacher */
-    float *entropy;   /* [n_tok] of the teacher's distribution, nats; NULL without a teacher */
+    float *state;          /* [layers of the teacher][n_tok][d] after each; NULL: no alignment */
+    int32_t n_state;       /* layers of the teacher */
+    float *entropy;        /* [n_tok] of the teacher's distribution, nats; NULL without a teacher */
     struct rad_path *path; /* [n_tok] as planned */
-    const bool *lead; /* [n_seq] does the plan lead? */
+    const bool *lead;      /* [n_seq] does the plan lead? */
 };
 
 /* ---- paths ---------------------------------------------------------------------------------- */
@@ -128,8 +128,8 @@ static enum rad_status make_target(struct pass *p, struct shard *s, const int32_
     p->n_state = c->n_layer;
     p->entropy = t->has_router ? rad_arena_get(s->arena, n * sizeof *p->entropy) : NULL;
     if (rad_trainer_align(t) > 0.0)
-        p->state = rad_arena_get(s->arena, (size_t)c->n_layer * n * (size_t)c->d_model *
-                                               sizeof *p->state);
+        p->state =
+            rad_arena_get(s->arena, (size_t)c->n_layer * n * (size_t)c->d_model * sizeof *p->state);
     if ((t->has_router && p->entropy == NULL) || (rad_trainer_align(t) > 0.0 && p->state == NULL))
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for the teacher's states");
     const struct rad_arena_mark mark = rad_arena_mark(s->arena);
@@ -140,7 +140,8 @@ static enum rad_status make_target(struct pass *p, struct shard *s, const int32_
 
 /* ---- router --------------------------------------------------------------------------------- */
 
-/* Cross entropy of softmax(score) against one node; NaN scores show as a loss that is not finite. */
+/* Cross entropy of softmax(score) against one node; NaN scores show as a loss that is not finite.
+ */
 static void imitate(float *dscore, const float *score, int32_t n_out, int32_t node, float scale,
                     struct worker *w)
 {
@@ -183,8 +184,8 @@ static enum rad_status teach_router(const struct pass *p, struct shard *s, struc
 
 /* ---- gradients ------------------------------------------------------------------------------ */
 
-/* The teacher's state after the layer that a row just left; a teacher with more layers is followed at
- * the same share of its depth, an extra layer is to arrive where the teacher ends. */
+/* The teacher's state after the layer that a row just left; a teacher with more layers is followed
+ * at the same share of its depth, an extra layer is to arrive where the teacher ends. */
 static const float *goal_of(const struct pass *p, const struct shard *s, const struct hop_step *st,
                             int32_t r)
 {

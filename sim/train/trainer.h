@@ -52,7 +52,7 @@ struct trainer {
     struct corpus corpus;
     rad_pool *pool;
     struct worker *worker; /* [spec->shards] */
-    struct plan plan; /* of a network with a router */
+    struct plan plan;      /* of a network with a router */
     struct net_tensor tensor[1024];
     int n_tensor;
     float *m, *v;   /* [n_param] moments */
@@ -79,8 +79,8 @@ double rad_trainer_align(const struct trainer *t);
 /* Levels of the layers of the network as it is. Needs the worker's arenas and the corpus. */
 RAD_MUST_CHECK enum rad_status rad_plan_make(struct trainer *t, struct rad_err *err);
 
-/* A planned path: the `base` layers of lowest level in forward order; then, for hard tokens, one more
- * layer, which costs the others no keys. */
+/* A planned path: the `base` layers of lowest level in forward order; then, for hard tokens, one
+ * more layer, which costs the others no keys. */
 struct rad_path {
     int32_t base;
     bool extra;
@@ -89,8 +89,8 @@ struct rad_path {
 /* The node behind `last` after `hop` hops on a path: a layer or RAD_EXIT. */
 int32_t rad_plan_next(const struct trainer *t, struct rad_path path, int32_t hop, int32_t last);
 
-/* What sequence `row` of this step's batch aims at: a path of `base` layers for its tokens, of which
- * the share `extra`, the hardest ones, visits one more; base + extra layers on average. */
+/* What sequence `row` of this step's batch aims at: a path of `base` layers for its tokens, of
+ * which the share `extra`, the hardest ones, visits one more; base + extra layers on average. */
 struct rad_aim {
     double base, extra;
 };

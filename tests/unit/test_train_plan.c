@@ -22,10 +22,8 @@ static struct trainer planned(void)
 static void bases_are_nested_and_forward(void)
 {
     const struct trainer t = planned();
-    static const int32_t want[4][5] = {{0, RAD_EXIT},
-                                       {0, 3, RAD_EXIT},
-                                       {0, 2, 3, RAD_EXIT},
-                                       {0, 1, 2, 3, RAD_EXIT}};
+    static const int32_t want[4][5] = {
+        {0, RAD_EXIT}, {0, 3, RAD_EXIT}, {0, 2, 3, RAD_EXIT}, {0, 1, 2, 3, RAD_EXIT}};
     for (int32_t base = 1; base <= 4; base++) {
         int32_t last = -1;
         for (int32_t hop = 0; hop <= base; hop++) {
