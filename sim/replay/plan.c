@@ -54,12 +54,13 @@ static enum rad_status flush(struct build *b, enum rad_phase phase, bool first, 
     struct rad_group *g = &b->dense;
     g->m_attn = g->m_mlp = g->m;
     g->n_seq = (int32_t)n_head; /* one per sequence, in both phases */
+    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, g);
     RAD_TRY(rad_program_add_tokens(routed, RAD_WORK_EMBED, g->m, 1, err));
     RAD_TRY(rad_walk_flush(b->walk, err));
     RAD_TRY(rad_program_add_tokens(routed, RAD_WORK_HEAD, n_head, 1, err));
     RAD_TRY(rad_program_end_step(routed, phase, first, err));
     RAD_TRY(rad_program_add_tokens(dense, RAD_WORK_EMBED, g->m, 1, err));
-    RAD_TRY(rad_program_add(dense, RAD_WORK_LAYER, g, (uint32_t)dense->card.n_layer, err));
+    RAD_TRY(rad_program_add(dense, &key, (uint32_t)dense->card.n_layer, err));
     RAD_TRY(rad_program_add_tokens(dense, RAD_WORK_HEAD, n_head, 1, err));
     RAD_TRY(rad_program_end_step(dense, phase, first, err));
     b->peak = b->cached > b->peak ? b->cached : b->peak;

@@ -1,8 +1,6 @@
 /* program.c - distinct groups and their operations, found by hash. */
 #include "replay/program.h"
 
-#include "base/hash.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +11,9 @@ void rad_program_init(struct rad_program *p, const struct rad_card *card, enum r
     p->dtype = dtype;
 }
 
-/* Make room for one more after n elements of `size` bytes; NULL when memory ran out. */
-static void *grow(void *data, size_t n, size_t *cap, size_t size)
+/* Twice the room; NULL when memory ran out. */
+static void *grow(void *data, size_t *cap, size_t size)
 {
-    if (n < *cap)
-        return data;
     const size_t more = *cap == 0 ? 256 : *cap * 2;
     if (more > UINT32_MAX / 2)
         return NULL;
@@ -27,33 +23,43 @@ static void *grow(void *data, size_t n, size_t *cap, size_t size)
     return larger;
 }
 
-/* Point to element n of array `name` of program p, or fail with RAD_E_NOMEM. */
+/* Make room for element n of array `name` of program p, or fail with RAD_E_NOMEM. */
 #define GROW(p, name, err)                                                                         \
     do {                                                                                           \
-        void *larger_ = grow((p)->name, (p)->n_##name, &(p)->cap_##name, sizeof *(p)->name);       \
+        if ((p)->n_##name < (p)->cap_##name)                                                       \
+            break;                                                                                 \
+        void *larger_ = grow((p)->name, &(p)->cap_##name, sizeof *(p)->name);                      \
         if (larger_ == NULL)                                                                       \
             return rad_fail(err, RAD_E_NOMEM, "plan: cannot grow to %zu " #name, (p)->n_##name);   \
         (p)->name = larger_;                                                                       \
     } while (0)
 
-/* Tokens of a step are counted in 31 bits, keys need more. */
-static struct rad_group_key key_of(enum rad_work work, const struct rad_group *g)
+/* The group that a key was made of. */
+static struct rad_group group_of(const struct rad_group_key *key)
 {
-    return (struct rad_group_key){{
-        (uint64_t)work | (uint64_t)g->partial << 8 | (uint64_t)g->m << 32,
-        (uint64_t)g->m_attn | (uint64_t)g->m_mlp << 32,
-        (uint64_t)g->m_kv_only | (uint64_t)(uint32_t)g->n_seq << 32,
-        (uint64_t)g->n_keys,
-        (uint64_t)g->kv_read_keys,
-    }};
+    const uint64_t *x = key->word;
+    return (struct rad_group){
+        .m = (int64_t)(x[0] >> 32),
+        .m_attn = (int64_t)(x[1] & UINT32_MAX),
+        .m_mlp = (int64_t)(x[1] >> 32),
+        .m_kv_only = (int64_t)(x[2] & UINT32_MAX),
+        .n_keys = (int64_t)x[3],
+        .kv_read_keys = (int64_t)x[4],
+        .n_seq = (int32_t)(x[2] >> 32),
+        .partial = (x[0] >> 8 & 1) != 0,
+    };
+}
+
+static enum rad_work work_of(const struct rad_group_key *key)
+{
+    return (enum rad_work)(key->word[0] & 0xff);
 }
 
 /* A base is what is left of a group when keys do not matter. */
-static struct rad_group_key base_key(enum rad_work work, const struct rad_group *g)
+static struct rad_group_key base_key(const struct rad_group_key *key)
 {
-    struct rad_group keyless = *g;
-    keyless.n_keys = keyless.kv_read_keys = keyless.n_seq = 0;
-    return key_of(work, &keyless);
+    const uint64_t *x = key->word;
+    return (struct rad_group_key){{x[0], x[1], x[2] & UINT32_MAX, 0, 0}};
 }
 
 /* Written out: it runs for every group of a trace. */
@@ -63,34 +69,38 @@ static bool equal(const struct rad_group_key *a, const struct rad_group_key *b)
     return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
 }
 
-/* Short input hashes three times as fast; what folds together is told apart by equal(). */
+/* Inline as it runs for every group: fold, then two rounds of multiply and shift. What folds
+ * together is told apart by equal(). */
 static uint64_t hash(const struct rad_group_key *key)
 {
     const uint64_t *x = key->word;
-    const uint64_t folded[2] = {x[0] ^ x[1] << 9 ^ x[2] << 18, x[3] ^ x[4] << 24};
-    return rad_hash(folded, sizeof folded, 0);
+    uint64_t h = (x[0] ^ x[1] << 9 ^ x[2] << 18) * UINT64_C(0x9fb21c651e98df25) ^ x[3] ^ x[4] << 24;
+    h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return h ^ h >> 32;
 }
 
 /* The slot of the table that holds key, or the empty one where it belongs. */
-static struct rad_group_slot *probe(const struct rad_group_table *t,
-                                    const struct rad_group_key *key, uint64_t h)
+static inline struct rad_group_slot *probe(const struct rad_group_table *t,
+                                           const struct rad_group_key *key, uint64_t h)
 {
-    const uint32_t tag = (uint32_t)(h >> 32);
-    size_t i = (size_t)h & (t->size - 1);
+    const uint32_t tag = (uint32_t)h;
+    size_t i = (size_t)(h >> 32) & (t->size - 1);
     while (t->slot[i].index != 0 &&
            (t->slot[i].tag != tag || !equal(&t->key[t->slot[i].index - 1], key)))
         i = (i + 1) & (t->size - 1);
     return &t->slot[i];
 }
 
-/* Make room for one more in a table that stays at most half full. */
+/* Make room for one more in a table that stays at most a quarter full: strangers seldom meet. */
 static enum rad_status reserve(struct rad_group_table *t, struct rad_err *err)
 {
-    struct rad_group_key *key = grow(t->key, t->used, &t->cap_key, sizeof *key);
-    if (key == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "plan: cannot grow to %zu shapes", t->used);
-    t->key = key;
-    if ((t->used + 1) * 2 <= t->size)
+    if (t->used == t->cap_key) {
+        struct rad_group_key *key = grow(t->key, &t->cap_key, sizeof *key);
+        if (key == NULL)
+            return rad_fail(err, RAD_E_NOMEM, "plan: cannot grow to %zu shapes", t->used);
+        t->key = key;
+    }
+    if ((t->used + 1) * 4 <= t->size)
         return RAD_OK;
     const size_t size = t->size == 0 ? 1024 : t->size * 4;
     struct rad_group_slot *slot = calloc(size, sizeof *slot);
@@ -101,25 +111,25 @@ static enum rad_status reserve(struct rad_group_table *t, struct rad_err *err)
     t->size = size;
     for (size_t i = 0; i < t->used; i++) {
         const uint64_t h = hash(&t->key[i]);
-        *probe(t, &t->key[i], h) = (struct rad_group_slot){(uint32_t)(h >> 32), (uint32_t)i + 1};
+        *probe(t, &t->key[i], h) = (struct rad_group_slot){(uint32_t)h, (uint32_t)i + 1};
     }
     return RAD_OK;
 }
 
-/* Number of the key in the table; sets *fresh if it is new and takes the next number. */
-static enum rad_status number_of(struct rad_group_table *t, const struct rad_group_key *key,
-                                 uint32_t *number, bool *fresh, struct rad_err *err)
+/* Where in the table the key is, plus 1; 0 if it is not there. */
+static uint32_t find(const struct rad_group_table *t, const struct rad_group_key *key)
 {
+    return t->size > 0 ? probe(t, key, hash(key))->index : 0;
+}
+
+/* Give a key that is not in the table the next number. */
+static enum rad_status insert(struct rad_group_table *t, const struct rad_group_key *key,
+                              struct rad_err *err)
+{
+    RAD_TRY(reserve(t, err));
     const uint64_t h = hash(key);
-    struct rad_group_slot *slot = t->size > 0 ? probe(t, key, h) : NULL;
-    *fresh = slot == NULL || slot->index == 0;
-    if (*fresh) {
-        RAD_TRY(reserve(t, err));
-        slot = probe(t, key, h);
-        t->key[t->used++] = *key;
-        *slot = (struct rad_group_slot){(uint32_t)(h >> 32), (uint32_t)t->used};
-    }
-    *number = slot->index - 1;
+    t->key[t->used++] = *key;
+    *probe(t, key, h) = (struct rad_group_slot){(uint32_t)h, (uint32_t)t->used};
     return RAD_OK;
 }
 
@@ -164,17 +174,21 @@ static bool depends_on_keys(const struct rad_op *op)
     return op->kind == RAD_OP_ATTEND;
 }
 
-static enum rad_status add_base(struct rad_program *p, enum rad_work work,
-                                const struct rad_group *group, struct rad_err *err)
+static enum rad_status add_base(struct rad_program *p, const struct rad_group_key *key,
+                                struct rad_err *err)
 {
     struct rad_op ops[RAD_LOWER_MAX];
-    const int n_op = lower(p, work, group, ops);
+    const struct rad_group group = group_of(key);
+    const int n_op = lower(p, work_of(key), &group, ops);
+    RAD_TRY(insert(&p->base_table, key, err));
     GROW(p, bases, err);
     struct rad_base *base = &p->bases[p->n_bases];
-    *base = (struct rad_base){.work = work, .op_first = (uint32_t)p->n_ops};
+    *base = (struct rad_base){.work = work_of(key), .op_first = (uint32_t)p->n_ops};
     for (int i = 0; i < n_op; i++) {
-        if (depends_on_keys(&ops[i]))
+        if (depends_on_keys(&ops[i])) {
+            p->attend = ops[i];
             continue;
+        }
         GROW(p, ops, err);
         p->ops[p->n_ops++] = ops[i];
         base->n_op++;
@@ -183,77 +197,62 @@ static enum rad_status add_base(struct rad_program *p, enum rad_work work,
     return RAD_OK;
 }
 
-/* Find the base of a group, or make it. */
-static enum rad_status find_base(struct rad_program *p, enum rad_work work,
-                                 const struct rad_group *group, uint32_t *base, struct rad_err *err)
+/* The attention of a group: all that depends on keys. It is that of any other group but for its
+ * tokens and keys, which is quicker than to lower the group; tests/laws holds the lowering to it.
+ */
+static struct rad_op attend(const struct rad_program *p, const struct rad_group *group)
 {
-    const struct rad_group_key key = base_key(work, group);
-    bool fresh = false;
-    RAD_TRY(number_of(&p->base_table, &key, base, &fresh, err));
-    return fresh ? add_base(p, work, group, err) : RAD_OK;
+    const struct rad_attend_shape shape = {
+        .m = group->m_attn,
+        .n_keys = group->n_keys,
+        .kv_read_keys = group->kv_read_keys,
+        .heads = p->attend.heads,
+        .kv_heads = p->attend.kv_heads,
+        .head_dim = p->attend.head_dim,
+        .n_seq = group->n_seq,
+    };
+    struct rad_op op = rad_op_attend(&shape, p->dtype);
+    op.weight_set_bytes = p->attend.weight_set_bytes;
+    return op;
 }
 
-/* Append the operations of a group that depend on keys. They are those of a group in which the
- * attending tokens are alone, which is quicker to lower; tests/laws holds the lowering to that. */
-static enum rad_status add_key_ops(struct rad_program *p, struct rad_shape *shape,
-                                   const struct rad_group *group, struct rad_err *err)
+/* Not inlined: finding a shape must not load the key, just stored, in the wide pieces that copying
+ * it takes, as no processor forwards those from narrow stores. */
+__attribute__((noinline)) static enum rad_status
+add_shape(struct rad_program *p, const struct rad_group_key *key, struct rad_err *err)
 {
-    struct rad_op ops[RAD_LOWER_MAX];
-    struct rad_group alone = *group;
-    alone.m = alone.m_attn;
-    alone.m_mlp = alone.m_kv_only = 0;
-    alone.partial = false;
-    const int n_op = shape->work == RAD_WORK_LAYER ? lower(p, shape->work, &alone, ops) : 0;
-    for (int i = 0; i < n_op; i++) {
-        if (!depends_on_keys(&ops[i]))
-            continue;
-        GROW(p, key_ops, err);
-        p->key_ops[p->n_key_ops++] = ops[i];
-        shape->n_key++;
+    const struct rad_group_key keyless = base_key(key);
+    const struct rad_group group = group_of(key);
+    uint32_t base = find(&p->base_table, &keyless);
+    if (base == 0) {
+        RAD_TRY(add_base(p, &keyless, err));
+        base = (uint32_t)p->n_bases;
     }
-    return RAD_OK;
-}
-
-static enum rad_status add_shape(struct rad_program *p, enum rad_work work,
-                                 const struct rad_group *group, struct rad_err *err)
-{
-    uint32_t base = 0;
-    RAD_TRY(find_base(p, work, group, &base, err));
+    RAD_TRY(insert(&p->shape_table, key, err));
     GROW(p, shapes, err);
-    struct rad_shape *shape = &p->shapes[p->n_shapes];
-    *shape = (struct rad_shape){
-        .work = work, .base = base, .key_first = (uint32_t)p->n_key_ops, .m = (uint32_t)group->m};
-    RAD_TRY(add_key_ops(p, shape, group, err));
-    p->n_shapes++;
+    GROW(p, key_ops, err);
+    struct rad_shape *shape = &p->shapes[p->n_shapes++];
+    *shape = (struct rad_shape){.work = work_of(key),
+                                .base = base - 1,
+                                .key_first = (uint32_t)p->n_key_ops,
+                                .n_key = group.m_attn > 0,
+                                .m = (uint32_t)group.m};
+    if (shape->n_key > 0)
+        p->key_ops[p->n_key_ops++] = attend(p, &group);
     return RAD_OK;
 }
 
-/* The shape of a group, found or made. A dense step asks for the same one layer after layer. */
-static enum rad_status find_shape(struct rad_program *p, enum rad_work work,
-                                  const struct rad_group *group, uint32_t *shape,
-                                  struct rad_err *err)
+enum rad_status rad_program_add(struct rad_program *p, const struct rad_group_key *key,
+                                uint32_t repeat, struct rad_err *err)
 {
-    const struct rad_group_key key = key_of(work, group);
-    if (p->n_items > 0 && equal(&key, &p->last_key)) {
-        *shape = p->items[p->n_items - 1].shape;
-        return RAD_OK;
+    uint32_t shape = find(&p->shape_table, key);
+    if (shape == 0) {
+        RAD_TRY(add_shape(p, key, err));
+        shape = (uint32_t)p->n_shapes;
     }
-    bool fresh = false;
-    RAD_TRY(number_of(&p->shape_table, &key, shape, &fresh, err));
-    if (fresh)
-        RAD_TRY(add_shape(p, work, group, err));
-    p->last_key = key;
-    return RAD_OK;
-}
-
-enum rad_status rad_program_add(struct rad_program *p, enum rad_work work,
-                                const struct rad_group *group, uint32_t repeat, struct rad_err *err)
-{
-    uint32_t shape = 0;
-    RAD_TRY(find_shape(p, work, group, &shape, err));
     GROW(p, items, err);
-    p->items[p->n_items++] = (struct rad_item){.shape = shape, .repeat = repeat};
-    p->shapes[shape].count += repeat;
+    p->items[p->n_items++] = (struct rad_item){.shape = shape - 1, .repeat = repeat};
+    p->shapes[shape - 1].count += repeat;
     return RAD_OK;
 }
 
@@ -263,7 +262,8 @@ enum rad_status rad_program_add_tokens(struct rad_program *p, enum rad_work work
     if (m == 0 || repeat == 0)
         return RAD_OK;
     const struct rad_group group = {.m = m};
-    return rad_program_add(p, work, &group, repeat, err);
+    const struct rad_group_key key = rad_group_key(work, &group);
+    return rad_program_add(p, &key, repeat, err);
 }
 
 enum rad_status rad_program_end_step(struct rad_program *p, enum rad_phase phase, bool first,

@@ -52,6 +52,18 @@ struct rad_group_key {
     uint64_t word[5];
 };
 
+/* Tokens of a step are counted in 31 bits, keys need more. */
+static inline struct rad_group_key rad_group_key(enum rad_work work, const struct rad_group *g)
+{
+    return (struct rad_group_key){{
+        (uint64_t)work | (uint64_t)g->partial << 8 | (uint64_t)g->m << 32,
+        (uint64_t)g->m_attn | (uint64_t)g->m_mlp << 32,
+        (uint64_t)g->m_kv_only | (uint64_t)(uint32_t)g->n_seq << 32,
+        (uint64_t)g->n_keys,
+        (uint64_t)g->kv_read_keys,
+    }};
+}
+
 /* A slot tells most strangers by their hash; the key itself is with the shape or base. */
 struct rad_group_slot {
     uint32_t tag, index; /* upper half of the hash; of the shape or base, plus 1 (0: empty) */
@@ -75,16 +87,16 @@ struct rad_program {
     size_t n_ops, n_key_ops, n_bases, n_shapes, n_items, n_steps;
     size_t cap_ops, cap_key_ops, cap_bases, cap_shapes, cap_items, cap_steps;
     struct rad_group_table base_table, shape_table;
-    struct rad_group_key last_key; /* of the item added last */
-    struct rad_program_sum sum;    /* after rad_program_finish */
+    struct rad_op attend;       /* of some group */
+    struct rad_program_sum sum; /* after rad_program_finish */
 };
 
 void rad_program_init(struct rad_program *p, const struct rad_card *card, enum rad_dtype dtype);
 void rad_program_free(struct rad_program *p);
 
-/* Append a shape to the current step. errors: RAD_E_NOMEM, RAD_E_RANGE (too many) */
-RAD_MUST_CHECK enum rad_status rad_program_add(struct rad_program *p, enum rad_work work,
-                                               const struct rad_group *group, uint32_t repeat,
+/* Append a group to the current step. errors: RAD_E_NOMEM, RAD_E_RANGE (too many) */
+RAD_MUST_CHECK enum rad_status rad_program_add(struct rad_program *p,
+                                               const struct rad_group_key *key, uint32_t repeat,
                                                struct rad_err *err);
 
 /* The same for work of which only the number of tokens matters; nothing for m = 0. */

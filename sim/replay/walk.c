@@ -1,37 +1,43 @@
 /* walk.c - slots fill while tokens are added; a bit per slot says which were touched, so that a
- * step costs as much as it has records, however many slots there are. */
+ * step costs as much as it has records, however many slots there are.
+ *
+ * A trace of 10,000 tokens has up to 80,000 records and nearly as many groups, in an order that
+ * no processor can predict: adding a record takes no branch that depends on the path. */
 #include "replay/walk.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct slot {
-    int64_t n_keys, kv_read;
-    int64_t place_keys; /* most keys of a query of the current place */
-    int32_t m, m_attn, m_mlp, m_kv_only;
-    int32_t n_seq, last_place; /* sequences with queries; the one counted last */
-    int32_t stage, layer;
+/* Counts in pairs, low and high half of a word, so that a record adds to all of them in two
+ * additions: a step has fewer than 2^31 tokens. */
+struct tally {
+    uint64_t m_kv_only; /* m, m_kv_only */
+    uint64_t attn_mlp;  /* m_attn, m_mlp */
 };
 
-/* Tokens that decide after a stage. A visit to layer l is repeat[l] visits to layers of the card,
- * `few` or `few + 1`, and each is followed by a decision. */
-struct stage {
-    int64_t decide[2]; /* tokens that decide few, few + 1 times */
-    int64_t end;       /* tokens for which this is the last stage */
+/* All zero unless touched in this step. */
+struct slot {
+    struct tally tally;
+    int64_t n_keys;
+    int32_t stage, layer;
+    /* Used if queries share keys; else there is a query per sequence, and each reads its own. */
+    int64_t kv_read, place_keys; /* place_keys: most keys of a query of the current place */
+    int32_t n_seq, place;        /* sequences with queries; the place counted last, plus 1 */
 };
 
 struct rad_walk {
     struct rad_walk_options opt;
-    int64_t n_slot, width;
-    uint32_t few;                     /* smallest repeat */
-    struct slot *slots;               /* [n_slot] */
-    struct stage *stages;             /* [n_slot / width] */
-    uint64_t *touched;                /* [n_word] one bit per slot */
-    int64_t n_word, word_lo, word_hi; /* touched words are in lo..hi */
-    uint32_t *seen; /* [n_layer] serial of the last token with a cache entry there */
+    int64_t width;      /* slots of a stage: one, or one per layer */
+    uint32_t few;       /* smallest repeat */
+    struct slot *slots; /* [n_stage][width] */
+    uint64_t *touched;  /* one bit per slot */
+    int64_t *ends;      /* [n_stage] tokens for which it is the last stage */
+    int32_t last_stage; /* of the step so far; -1: none */
+    uint32_t *seen;     /* [n_layer] serial of the last token with a cache entry there */
     uint32_t serial;
-    int64_t m, live; /* tokens of the step; of these, with any layer ahead */
-    struct rad_walk_sum sum;
+    int64_t m, live;             /* tokens of the step; of these, with any layer ahead */
+    bool share_keys;             /* of the step */
+    int64_t visits, half_visits; /* as in rad_walk_sum */
 };
 
 static uint32_t smallest(const uint32_t *x, int32_t n)
@@ -46,8 +52,7 @@ static uint32_t smallest(const uint32_t *x, int32_t n)
 static void begin_step(rad_walk *w)
 {
     w->m = w->live = 0;
-    w->word_lo = w->n_word;
-    w->word_hi = -1;
+    w->last_stage = -1;
 }
 
 enum rad_status rad_walk_open(rad_walk **out, const struct rad_walk_options *opt,
@@ -60,17 +65,15 @@ enum rad_status rad_walk_open(rad_walk **out, const struct rad_walk_options *opt
     w->opt = *opt;
     w->few = smallest(opt->repeat, opt->n_layer);
     w->width = opt->batcher->one_layer ? 1 : opt->n_layer;
-    const int64_t n_stage = opt->batcher->n_stage(opt->n_layer, opt->n_hop);
-    const int64_t n_slot = n_stage * w->width;
-    w->n_word = n_slot / 64 + 1;
-    w->slots = calloc((size_t)n_slot, sizeof *w->slots);
-    w->stages = calloc((size_t)n_stage, sizeof *w->stages);
-    w->touched = calloc((size_t)w->n_word, sizeof *w->touched);
+    const size_t n_stage = (size_t)opt->batcher->n_stage(opt->n_layer, opt->n_hop);
+    const size_t n_slot = n_stage * (size_t)w->width;
+    w->slots = calloc(n_slot, sizeof *w->slots);
+    w->touched = calloc(n_slot / 64 + 1, sizeof *w->touched);
+    w->ends = calloc(n_stage, sizeof *w->ends);
     w->seen = calloc((size_t)opt->n_layer, sizeof *w->seen);
-    if (w->slots == NULL || w->stages == NULL || w->touched == NULL || w->seen == NULL) {
+    if (w->slots == NULL || w->touched == NULL || w->ends == NULL || w->seen == NULL) {
         rad_walk_close(w);
-        return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate a step of %lld groups",
-                        (long long)n_slot);
+        return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate a step of %zu groups", n_slot);
     }
     begin_step(w);
     *out = w;
@@ -82,57 +85,70 @@ void rad_walk_close(rad_walk *w)
     if (w == NULL)
         return;
     free(w->slots);
-    free(w->stages);
     free(w->touched);
+    free(w->ends);
     free(w->seen);
     free(w);
 }
 
-static struct slot *touch(rad_walk *w, int32_t stage, int32_t layer)
-{
-    const int64_t index = (int64_t)stage * w->width + (w->width > 1 ? layer : 0);
-    const int64_t word = index / 64;
-    const uint64_t bit = UINT64_C(1) << (index % 64);
-    struct slot *slot = &w->slots[index];
-    if ((w->touched[word] & bit) == 0) {
-        *slot = (struct slot){.last_place = -1, .stage = stage, .layer = layer};
-        w->touched[word] |= bit;
-        w->word_lo = word < w->word_lo ? word : w->word_lo;
-        w->word_hi = word > w->word_hi ? word : w->word_hi;
-    }
-    return slot;
-}
+/* What a record adds, by its flags. */
+static const struct tally tallies[8] = {
+#define ONE UINT64_C(1)
+#define HIGH (UINT64_C(1) << 32)
+    [RAD_HOP_ATTN] = {ONE, ONE},
+    [RAD_HOP_MLP] = {ONE, HIGH},
+    [RAD_HOP_ATTN | RAD_HOP_MLP] = {ONE, ONE | HIGH},
+    [RAD_HOP_PROJECT] = {HIGH, 0},
+    [RAD_HOP_PROJECT | RAD_HOP_ATTN] = {ONE, ONE},
+    [RAD_HOP_PROJECT | RAD_HOP_MLP] = {ONE | HIGH, HIGH},
+    [RAD_HOP_PROJECT | RAD_HOP_ATTN | RAD_HOP_MLP] = {ONE, ONE | HIGH},
+#undef HIGH
+#undef ONE
+};
 
-static void add_query(struct slot *slot, int64_t n_keys, int32_t place, bool share_keys)
+/* A query that shares the keys of its sequence: the most that any of them attends to are read. */
+static void add_shared_query(struct slot *slot, int64_t n_keys, int32_t place)
 {
-    slot->m_attn++;
-    slot->n_keys += n_keys;
-    if (slot->last_place != place) {
+    if (slot->place != place + 1) {
         slot->kv_read += slot->place_keys;
         slot->place_keys = 0;
-        slot->last_place = place;
+        slot->place = place + 1;
         slot->n_seq++;
     }
-    if (!share_keys)
-        slot->kv_read += n_keys;
-    else if (n_keys > slot->place_keys)
+    if (n_keys > slot->place_keys)
         slot->place_keys = n_keys;
 }
 
 /* Cache entries that a record writes, counting a layer once per token. */
 static int64_t entries(rad_walk *w, const struct rad_hop_rec *rec)
 {
-    if ((rec->flags & (RAD_HOP_ATTN | RAD_HOP_PROJECT)) == 0 || w->seen[rec->layer] == w->serial)
-        return 0;
-    w->seen[rec->layer] = w->serial;
-    return w->opt.repeat[rec->layer];
+    const bool writes = (rec->flags & (RAD_HOP_ATTN | RAD_HOP_PROJECT)) != 0;
+    const uint32_t before = w->seen[rec->layer];
+    w->seen[rec->layer] = writes ? w->serial : before;
+    return (int64_t)(writes & (before != w->serial)) * w->opt.repeat[rec->layer];
+}
+
+/* Let a record fall into its slot of the stage. */
+static struct slot *add_record(rad_walk *w, int32_t stage, const struct rad_hop_rec *rec)
+{
+    const size_t index = (size_t)stage * (size_t)w->width + (w->width > 1 ? rec->layer : 0);
+    const struct tally *more = &tallies[rec->flags % 8];
+    struct slot *slot = &w->slots[index];
+    w->touched[index / 64] |= UINT64_C(1) << (index % 64);
+    slot->stage = stage;
+    slot->layer = rec->layer;
+    slot->tally.m_kv_only += more->m_kv_only;
+    slot->tally.attn_mlp += more->attn_mlp;
+    slot->n_keys += rec->flags & RAD_HOP_ATTN ? rec->n_keys : 0;
+    return slot;
 }
 
 int64_t rad_walk_token(rad_walk *w, const struct rad_hop_rec *hop, int32_t n_hop, int32_t place,
                        bool share_keys)
 {
     int32_t visit = 0, last = -1;
-    int64_t written = 0, visits = 0, sublayers = 0;
+    int64_t written = 0;
+    w->share_keys = share_keys;
     w->serial++;
     w->m++;
     for (int32_t i = 0; i < n_hop; i++) {
@@ -140,91 +156,99 @@ int64_t rad_walk_token(rad_walk *w, const struct rad_hop_rec *hop, int32_t n_hop
         if ((flags & (RAD_HOP_ATTN | RAD_HOP_MLP | RAD_HOP_PROJECT)) == 0)
             continue;
         const int32_t stage = w->opt.batcher->stage(visit, hop[i].layer);
-        const uint32_t repeat = w->opt.repeat[hop[i].layer];
-        struct slot *slot = touch(w, stage, hop[i].layer);
+        struct slot *slot = add_record(w, stage, &hop[i]);
         last = stage > last ? stage : last;
+        if (share_keys && (flags & RAD_HOP_ATTN))
+            add_shared_query(slot, hop[i].n_keys, place);
         written += entries(w, &hop[i]);
-        if ((flags & (RAD_HOP_ATTN | RAD_HOP_PROJECT)) == RAD_HOP_PROJECT)
-            slot->m_kv_only++;
-        if ((flags & (RAD_HOP_ATTN | RAD_HOP_MLP)) == 0)
-            continue;
-        slot->m++;
-        slot->m_mlp += (flags & RAD_HOP_MLP) != 0;
-        if (flags & RAD_HOP_ATTN)
-            add_query(slot, hop[i].n_keys, place, share_keys);
-        sublayers += repeat * ((flags & 1) + (flags >> 1 & 1));
-        visits += repeat;
-        w->stages[stage].decide[repeat - w->few]++;
-        visit++;
+        visit += (flags & (RAD_HOP_ATTN | RAD_HOP_MLP)) != 0;
     }
-    w->sum.half_visits += (double)sublayers;
-    w->sum.visits += (double)visits;
     if (last >= 0) {
-        w->stages[last].end++;
+        w->ends[last]++;
         w->live++;
+        w->last_stage = last > w->last_stage ? last : w->last_stage;
     }
     return written;
 }
 
+/* Tokens that decide after a stage. A visit to layer l is repeat[l] visits to layers of the card,
+ * `few` or `few + 1`, and each is followed by a decision. */
+struct stage {
+    int32_t number;    /* -1: before the first */
+    int64_t decide[2]; /* tokens that decide few, few + 1 times */
+};
+
 /* Leave a stage: tokens that end there go, the others meet the router. */
-static enum rad_status end_stage(rad_walk *w, struct stage *stage, struct rad_err *err)
+static enum rad_status end_stage(rad_walk *w, const struct stage *stage, struct rad_err *err)
 {
     struct rad_program *p = w->opt.program;
-    const struct stage ended = *stage;
-    *stage = (struct stage){0};
-    w->live -= ended.end;
+    if (stage->number < 0)
+        return RAD_OK;
+    w->live -= w->ends[stage->number];
+    w->ends[stage->number] = 0;
     if (!w->opt.has_router)
         return RAD_OK;
-    const int64_t all = ended.decide[0] + ended.decide[1];
+    const int64_t all = stage->decide[0] + stage->decide[1];
     RAD_TRY(rad_program_add_tokens(p, RAD_WORK_ROUTER, all, w->few, err));
-    return rad_program_add_tokens(p, RAD_WORK_ROUTER, ended.decide[1], 1, err);
+    return rad_program_add_tokens(p, RAD_WORK_ROUTER, stage->decide[1], 1, err);
 }
 
-static enum rad_status flush_slot(rad_walk *w, const struct slot *slot, struct rad_err *err)
+/* Write a slot and empty it. */
+static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *stage,
+                                  struct rad_err *err)
 {
+    const uint32_t repeat = w->opt.repeat[slot->layer];
+    const int64_t m = (int64_t)(slot->tally.m_kv_only & UINT32_MAX);
+    const int64_t m_attn = (int64_t)(slot->tally.attn_mlp & UINT32_MAX);
     const struct rad_group group = {
-        .m = slot->m,
-        .m_attn = slot->m_attn,
-        .m_mlp = slot->m_mlp,
-        .m_kv_only = slot->m_kv_only,
+        .m = m,
+        .m_attn = m_attn,
+        .m_mlp = (int64_t)(slot->tally.attn_mlp >> 32),
+        .m_kv_only = (int64_t)(slot->tally.m_kv_only >> 32),
         .n_keys = slot->n_keys,
-        .kv_read_keys = slot->kv_read + slot->place_keys,
-        .n_seq = slot->n_seq,
-        .partial = slot->m < w->live,
+        .kv_read_keys = w->share_keys ? slot->kv_read + slot->place_keys : slot->n_keys,
+        .n_seq = w->share_keys ? slot->n_seq : (int32_t)m_attn,
+        .partial = m < w->live,
     };
-    return rad_program_add(w->opt.program, RAD_WORK_LAYER, &group, w->opt.repeat[slot->layer], err);
+    stage->decide[repeat - w->few] += m;
+    w->visits += m * repeat;
+    w->half_visits += (group.m_attn + group.m_mlp) * repeat;
+    *slot = (struct slot){0};
+    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
+    return rad_program_add(w->opt.program, &key, repeat, err);
 }
 
 /* Write the slots of a word of touched bits; *stage is the stage of the slot written last. */
-static enum rad_status flush_word(rad_walk *w, int64_t word, int32_t *stage, struct rad_err *err)
+static enum rad_status flush_word(rad_walk *w, int64_t word, struct stage *stage,
+                                  struct rad_err *err)
 {
     uint64_t bits = w->touched[word];
     w->touched[word] = 0;
     while (bits != 0) {
-        const struct slot *slot = &w->slots[word * 64 + __builtin_ctzll(bits)];
+        struct slot *slot = &w->slots[word * 64 + __builtin_ctzll(bits)];
         bits &= bits - 1;
-        if (*stage >= 0 && slot->stage != *stage)
-            RAD_TRY(end_stage(w, &w->stages[*stage], err));
-        *stage = slot->stage;
-        RAD_TRY(flush_slot(w, slot, err));
+        if (slot->stage != stage->number) {
+            RAD_TRY(end_stage(w, stage, err));
+            *stage = (struct stage){.number = slot->stage};
+        }
+        RAD_TRY(flush_slot(w, slot, stage, err));
     }
     return RAD_OK;
 }
 
 enum rad_status rad_walk_flush(rad_walk *w, struct rad_err *err)
 {
-    int32_t stage = -1;
+    struct stage stage = {.number = -1};
     if (w->opt.has_router)
         RAD_TRY(rad_program_add_tokens(w->opt.program, RAD_WORK_ROUTER, w->m, 1, err));
-    for (int64_t word = w->word_lo; word <= w->word_hi; word++)
+    for (int64_t word = 0; word * 64 < (w->last_stage + 1) * w->width; word++)
         RAD_TRY(flush_word(w, word, &stage, err));
-    if (stage >= 0)
-        RAD_TRY(end_stage(w, &w->stages[stage], err));
+    RAD_TRY(end_stage(w, &stage, err));
     begin_step(w);
     return RAD_OK;
 }
 
 struct rad_walk_sum rad_walk_sum(const rad_walk *w)
 {
-    return w->sum;
+    return (struct rad_walk_sum){(double)w->half_visits, (double)w->visits};
 }

@@ -33,7 +33,8 @@ RAD_MUST_CHECK enum rad_status rad_walk_open(rad_walk **out, const struct rad_wa
 void rad_walk_close(rad_walk *w); /* accepts NULL */
 
 /* Add a token to the step. place: which sequence of the batch, tokens of a place come together.
- * share_keys: queries of a sequence in one group read its keys once (prefill).
+ * share_keys: queries of a sequence in one group read its keys once (prefill), else a place has one
+ * token (decode); the same for all tokens of a step.
  * Returns the KV cache entries it writes: one per layer of the card, however often visited. */
 int64_t rad_walk_token(rad_walk *w, const struct rad_hop_rec *hop, int32_t n_hop, int32_t place,
                        bool share_keys);
