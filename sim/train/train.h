@@ -38,7 +38,7 @@ struct rad_train_spec {
     double align;                     /* weight of the distance to the teacher's states */
     struct {
         double price_min, price_max; /* the knob: prices of a layer that ask for most and least */
-        int32_t order[64], n_order;  /* layers by worth; 0: measured, see plan.c */
+        int32_t order[64], n_order;  /* layers by worth; 0: measured, see planned.c */
         double half, full; /* shares of sequences that aim at half the layers, and at all */
         double extra;  /* share of tokens that visit one more layer, drawn from a third of it on */
         double lead;   /* share of the run in which planned paths are walked */

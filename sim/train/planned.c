@@ -1,4 +1,4 @@
-/* plan.c - the paths that tokens are to walk while a Radial Network is distilled
+/* planned.c - the paths that tokens are to walk while a Radial Network is distilled
  * (docs/training.md).
  *
  * Which layers can the network do without? Backward elimination: all layers first, then, again and
