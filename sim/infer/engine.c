@@ -51,6 +51,7 @@ enum rad_status rad_engine_open(rad_engine **out, const rad_model *model,
     if (status == RAD_OK && e->slot == NULL)
         status = rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d slots", opt->n_slot);
     for (int32_t s = 0; s < opt->n_slot && status == RAD_OK; s++) {
+        e->slot[s].price = rad_router_price_of(&e->price, 0);
         e->slot[s].layer = calloc((size_t)c->n_layer, sizeof *e->slot[s].layer);
         if (e->slot[s].layer == NULL)
             status = rad_fail(err, RAD_E_NOMEM, "engine: out of memory for a KV cache");
@@ -87,6 +88,7 @@ void rad_engine_start(rad_engine *e, int32_t slot, int64_t seq)
         rad_cache_clear(&s->layer[l], s->n_tok);
     s->seq = seq;
     s->n_tok = 0;
+    s->price = rad_router_price_of(&e->price, seq);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */

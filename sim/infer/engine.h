@@ -39,6 +39,7 @@ struct kv_layer {
 struct slot {
     int64_t seq;
     int32_t n_tok;
+    float price;            /* of a layer, for the router */
     struct kv_layer *layer; /* [n_layer] */
 };
 
@@ -48,10 +49,15 @@ struct path { /* of one row */
     int32_t n;
 };
 
+struct router_price {   /* of a radial policy: a budget between two measured prices mixes both */
+    float lower, upper; /* prices that buy less and more depth */
+    double upper_frac;  /* share of sequences that take the upper one */
+};
+
 struct rad_engine {
     const rad_model *model;
     struct rad_engine_options opt;
-    float price;   /* of a radial policy */
+    struct router_price price;
     bool by_layer; /* forward-only policy: time is the layer */
     bool router;   /* the router runs after every hop */
     rad_gemm *gemm;
@@ -95,7 +101,9 @@ RAD_MUST_CHECK enum rad_status rad_visit_fill(rad_engine *e, const struct visit 
 RAD_MUST_CHECK enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n,
                                                  int32_t hop, float *score, struct rad_err *err);
 RAD_MUST_CHECK enum rad_status rad_router_price(const rad_model *m, const struct rad_route *route,
-                                                float *price, struct rad_err *err);
+                                                struct router_price *price, struct rad_err *err);
+/* The price of a sequence: the upper one for so many of any consecutive ids as the share says. */
+float rad_router_price_of(const struct router_price *p, int64_t seq);
 
 /* Append a hop to a row's path; stat may be NULL. */
 RAD_MUST_CHECK enum rad_status rad_path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,

@@ -51,7 +51,8 @@ RAD_MUST_CHECK enum rad_status rad_engine_open(rad_engine **out, const rad_model
                                                struct rad_err *err);
 void rad_engine_close(rad_engine *e);
 
-/* Forget the sequence in a slot; seq is the id that seeded policies see. */
+/* Forget the sequence in a slot; seq is the id that seeded policies see, and by which a budget
+ * between two measured depths gives some sequences the lower and some the higher one. */
 void rad_engine_start(rad_engine *e, int32_t slot, int64_t seq);
 
 /* New tokens, each at the end of its slot's sequence; rows of one slot are consecutive. */

@@ -4,6 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+static const struct slot *slot_of(const rad_engine *e, int32_t row)
+{
+    return &e->slot[e->row[row].slot];
+}
+
 enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, int32_t hop,
                                   float *score, struct rad_err *err)
 {
@@ -24,8 +29,8 @@ enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, 
         memcpy(x + i * d, e->h + (size_t)idx[i] * d, d * sizeof *x);
     k->rmsnorm(un, d, e->model->config.rms_eps, x, NULL, y, stat);
     rad_linear(e->gemm, n, c->d_model, c->router_hidden, y, w->w1, u);
-    const float feature = rad_router_feature((double)e->price);
     for (size_t i = 0; i < un; i++) {
+        const float feature = rad_router_feature((double)slot_of(e, idx[i])->price);
         float *row = u + i * r;
         k->add(r, w->b1, row);
         k->add(r, w->hop + (size_t)hop * r, row);
@@ -34,37 +39,46 @@ enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, 
     }
     k->gelu(un * r, u, g);
     rad_linear(e->gemm, n, c->router_hidden, c->n_layer + 1, g, w->w2, score);
-    const float bonus = rad_router_bonus((double)e->price, hop, c->n_layer);
     for (size_t i = 0; i < un; i++) {
         k->add(out, w->b2, score + i * out);
-        score[i * out + (size_t)c->n_layer] -= bonus;
+        score[i * out + (size_t)c->n_layer] -=
+            rad_router_bonus((double)slot_of(e, idx[i])->price, hop, c->n_layer);
     }
     rad_arena_reset(e->arena, mark);
     return RAD_OK;
 }
 
-/* The price measured nearest to a depth share, the lower of two: prices between measured ones may
- * stand for nothing that the router was trained on. */
-static double price_of(const struct rad_router_config *r, double budget)
+/* The two rows of the budget table around a depth share, and the share of sequences that take the
+ * upper one. Prices between rows may stand for nothing that the router was trained on. */
+static struct router_price prices_of(const struct rad_router_config *r, double budget)
 {
-    int32_t near = 0;
-    for (int32_t i = 1; i < r->n_table; i++)
-        if (fabs(r->depth_frac[i] - budget) < fabs(r->depth_frac[near] - budget))
-            near = i;
-    return r->price[near];
+    int32_t i = 0;
+    while (i + 2 < r->n_table && r->depth_frac[i + 1] < budget)
+        i++;
+    const int32_t j = i + 1 < r->n_table ? i + 1 : i;
+    const double from = r->depth_frac[i], to = r->depth_frac[j];
+    const double share = j > i ? (budget - from) / (to - from) : 0.0;
+    return (struct router_price){(float)r->price[i], (float)r->price[j],
+                                 fmin(fmax(share, 0.0), 1.0)};
 }
 
-enum rad_status rad_router_price(const rad_model *m, const struct rad_route *route, float *price,
-                                 struct rad_err *err)
+enum rad_status rad_router_price(const rad_model *m, const struct rad_route *route,
+                                 struct router_price *price, struct rad_err *err)
 {
     enum { BUDGET, PRICE }; /* rows of the parameter table in route_radial.c */
     const double set = route->params[PRICE];
-    *price = (float)set;
+    *price = (struct router_price){(float)set, (float)set, 0.0};
     if (!isnan(set))
         return RAD_OK;
     if (m->config.router.n_table == 0)
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "policy radial: config.json has no budget table; give price=... instead");
-    *price = (float)price_of(&m->config.router, route->params[BUDGET]);
+    *price = prices_of(&m->config.router, route->params[BUDGET]);
     return RAD_OK;
+}
+
+float rad_router_price_of(const struct router_price *p, int64_t seq)
+{
+    const double before = floor((double)seq * p->upper_frac + 0.5);
+    return floor((double)(seq + 1) * p->upper_frac + 0.5) > before ? p->upper : p->lower;
 }

@@ -1,8 +1,8 @@
 /* route_radial.c - Radial Networks: the router's best-scored node is next, any order, with reuse.
  *
- * The score already contains the price of a layer (infer turns `budget` into a price by the table
- * of the checkpoint). Source: Dotzel et al., arXiv 2404.04900, section 3; the value-based reading
- * of the score is ours, docs/training.md. */
+ * The price of a layer is an input of the router (infer turns `budget` into a price by the table
+ * of the checkpoint; between two rows some sequences get the one price and some the other).
+ * Source: Dotzel et al., arXiv 2404.04900, section 3; how the router learns: docs/training.md. */
 #include "route/route.h"
 
 struct radial {

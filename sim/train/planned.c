@@ -137,18 +137,25 @@ static double draw(const struct trainer *t, int64_t row, int64_t what)
     return rad_hash_uniform(rad_hash(key, sizeof key, t->spec->seed));
 }
 
+int32_t rad_plan_base(const struct trainer *t, int quarters)
+{
+    const int32_t n_layer = t->net.card.n_layer, ends = n_layer < 4 ? 1 : 2;
+    const int32_t base = n_layer * quarters / 4;
+    return base > ends ? base : ends;
+}
+
 struct rad_aim rad_plan_aim(const struct trainer *t, int32_t row)
 {
-    const double u = draw(t, row, 1), n_layer = t->net.card.n_layer;
+    const double u = draw(t, row, 1);
     const double half = t->spec->router.half, full = t->spec->router.full;
     struct rad_aim aim = {.extra = t->spec->router.extra * (1.0 + 2.0 * draw(t, row, 2)) / 3.0};
     if (u < half)
-        aim.base = floor(n_layer / 2.0);
+        aim.base = rad_plan_base(t, 2);
     else if (u < half + full)
-        aim.base = n_layer;
-    else /* all between the ends of the order and all layers */
-        aim.base = fmin(2.0 + floor((n_layer - 2.0) * draw(t, row, 3)), n_layer);
-    if (aim.base >= n_layer)
+        aim.base = rad_plan_base(t, 4);
+    else
+        aim.base = rad_plan_base(t, draw(t, row, 3) < 0.5 ? 1 : 3);
+    if (aim.base >= t->net.card.n_layer)
         aim.extra = 0.0;
     return aim;
 }

@@ -131,20 +131,23 @@ static enum rad_status measure_price(struct trainer *t, double price, struct rad
     return RAD_OK;
 }
 
-/* Of prices that buy nearly the same depth only the one of least loss stays: between two bases the
- * router mixes them, and tokens of different bases miss each other's keys. */
+/* The loss at depth x on the line between two rows of the table. */
+static double between(const struct rad_train_report *r, const int32_t row[2], double x)
+{
+    const double from = r->depth_frac[row[0]], to = r->depth_frac[row[1]];
+    const double share = (x - from) / (to - from);
+    return r->nll[row[0]] + share * (r->nll[row[1]] - r->nll[row[0]]);
+}
+
+/* Sequences of a budget between two rows take the price of one or the other, so a row that lies
+ * above the line between others is of no use: keep the lower convex hull of depth and loss. */
 static void prune_table(struct rad_train_report *r)
 {
-    const double near = 0.025;
-    bool drop[RAD_KNOB_MAX] = {false};
     int32_t n = 0;
-    for (int32_t i = 0; i < r->n_table; i++)
-        for (int32_t j = 0; j < r->n_table; j++)
-            drop[i] = drop[i] ||
-                      (fabs(r->depth_frac[j] - r->depth_frac[i]) < near && r->nll[j] < r->nll[i]);
     for (int32_t i = 0; i < r->n_table; i++) {
-        if (drop[i])
-            continue;
+        while (n > 1 &&
+               r->nll[n - 1] >= between(r, (const int32_t[2]){n - 2, i}, r->depth_frac[n - 1]))
+            n--;
         r->depth_frac[n] = r->depth_frac[i];
         r->price[n] = r->price[i];
         r->nll[n++] = r->nll[i];
@@ -156,10 +159,10 @@ static void prune_table(struct rad_train_report *r)
 static enum rad_status measure_table(struct trainer *t, struct rad_train_report *r,
                                      struct rad_err *err)
 {
-    const int32_t n_layer = t->net.card.n_layer;
-    for (int32_t base = 1; base <= n_layer; base++)
-        for (int i = 1; i <= 3 && r->n_table < RAD_KNOB_MAX; i++) {
-            const double extra = base < n_layer ? t->spec->router.extra * i / 3.0 : 0.0;
+    for (int quarters = 1; quarters <= 4; quarters++)
+        for (int i = 1; i <= (quarters < 4 ? 3 : 1); i++) {
+            const int32_t base = rad_plan_base(t, quarters);
+            const double extra = quarters < 4 ? t->spec->router.extra * i / 3.0 : 0.0;
             RAD_TRY(measure_price(t, rad_plan_price(t, base + extra), r, err));
         }
     prune_table(r);

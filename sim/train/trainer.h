@@ -89,6 +89,9 @@ struct rad_path {
 /* The node behind `last` after `hop` hops on a path: a layer or RAD_EXIT. */
 int32_t rad_plan_next(const struct trainer *t, struct rad_path path, int32_t hop, int32_t last);
 
+/* Layers of the base of so many quarters of the depth: 1 to 4. */
+int32_t rad_plan_base(const struct trainer *t, int quarters);
+
 /* What sequence `row` of this step's batch aims at: a path of `base` layers for its tokens, of
  * which the share `extra`, the hardest ones, visits one more; base + extra layers on average. */
 struct rad_aim {

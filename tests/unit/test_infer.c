@@ -258,6 +258,51 @@ static void token_files_are_checked(void)
     rad_model_close(m);
 }
 
+/* Layers that the tokens of sequence `seq` execute, of ten in one batch. */
+static void depths_of_ten(const rad_model *m, const char *policy, double depth[10])
+{
+    struct rad_engine_options o = net_options(m, policy, RAD_KV_HOLE);
+    struct rad_row row[40];
+    int32_t token[4];
+    rad_engine *e = NULL;
+    o.n_slot = 10;
+    net_tokens(token, 4, 1);
+    OK(rad_engine_open(&e, m, &o, &err));
+    for (int32_t r = 0; r < 40; r++) {
+        if (r % 4 == 0)
+            rad_engine_start(e, r / 4, 100 + r / 4);
+        row[r] = (struct rad_row){r / 4, token[r % 4]};
+    }
+    OK(rad_engine_forward(e, row, 40, RAD_ROUTE_EVAL, &err));
+    for (int32_t r = 0; r < 40; r++)
+        depth[r / 4] = (r % 4 == 0 ? 0.0 : depth[r / 4]) + rad_engine_depth(e, r) / 4.0;
+    rad_engine_close(e);
+}
+
+/* Of any ten consecutive sequences 3 take the higher of two prices if the budget lies there. */
+static void a_budget_between_two_rows_mixes_sequences(void)
+{
+    struct made_net net = {.folder = DIR "/mixed", .config = net_config(true), .seed = 5};
+    double low[10], high[10], mixed[10];
+    int n_high = 0;
+    net.config.router.n_table = 2;
+    memcpy(net.config.router.depth_frac, (const double[2]){0.2, 1.2}, 2 * sizeof(double));
+    memcpy(net.config.router.price, (const double[2]){0.2, -1000.0}, 2 * sizeof(double));
+    rad_model *m = net_open_made(&net);
+    depths_of_ten(m, "radial:budget=0.1", low);
+    depths_of_ten(m, "radial:budget=1.3", high);
+    depths_of_ten(m, "radial:budget=0.5", mixed);
+    CU_ASSERT(low[0] < high[0]);
+    for (int i = 0; i < 10; i++) {
+        CU_ASSERT_EQUAL(low[i], low[0]);
+        CU_ASSERT_EQUAL(high[i], high[0]);
+        CU_ASSERT(mixed[i] == low[0] || mixed[i] == high[0]);
+        n_high += mixed[i] == high[0];
+    }
+    CU_ASSERT_EQUAL(n_high, 3);
+    rad_model_close(m);
+}
+
 CU_TestInfo infer_tests[] = {
     {"dense is the plain network bit for bit", dense_is_the_plain_network_bit_for_bit},
     {"rows outside the model are refused and change nothing",
@@ -266,6 +311,7 @@ CU_TestInfo infer_tests[] = {
     {"the hash tells models apart", the_hash_tells_models_apart},
     {"evaluation sums up what it shows", evaluation_sums_up_what_it_shows},
     {"threads do not change a bit", threads_do_not_change_a_bit},
+    {"a budget between two rows mixes sequences", a_budget_between_two_rows_mixes_sequences},
     {"token files are checked", token_files_are_checked},
     CU_TEST_INFO_NULL,
 };
