@@ -2,6 +2,7 @@
 # train.sh - train the committed models: three dense networks, then a Radial Network from each.
 # usage: tests/demo/train.sh TEXT...     every run resumes where it was stopped
 #   OUT=DIR   where the models go (default: models)      RADIAL=PROGRAM (default: ./radial)
+#   STEPS=N   so many steps for each instead of the recipe's, to try the whole line in minutes
 #   CONTROLS=1  also the controls of docs/training.md: ULS, random skipping, a half-depth network
 set -euo pipefail
 radial=${RADIAL:-./radial}
@@ -21,7 +22,8 @@ mkdir -p "$out"
 spec=$(mktemp) && trap 'rm -f "$spec"' EXIT
 for r in $recipes; do
     echo "== $r" >&2
-    sed "s#: models/#: $out/#" "models/recipes/$r.yaml" >"$spec"
+    sed -e "s#: models/#: $out/#" ${STEPS:+-e "s/^steps: .*/steps: $STEPS/"} \
+        "models/recipes/$r.yaml" >"$spec"
     "$radial" train "$spec" "${texts[@]}" --out "$out/$r"
 done
 echo "models are in $out/" >&2
