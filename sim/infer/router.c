@@ -48,11 +48,16 @@ enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, 
     return RAD_OK;
 }
 
-/* The two rows of the budget table around a depth share, and the share of sequences that take the
- * upper one. Prices between rows may stand for nothing that the router was trained on. */
+/* The row nearest to a depth share if it is near enough; else the two rows around it and the share
+ * of sequences that take the upper one. Prices between rows may stand for nothing that the router
+ * was trained on. */
 static struct router_price prices_of(const struct rad_router_config *r, double budget)
 {
+    const double near = 0.03; /* definitions.md allows 0.05 on validation text */
     int32_t i = 0;
+    for (int32_t k = 0; k < r->n_table; k++)
+        if (fabs(r->depth_frac[k] - budget) < near)
+            return (struct router_price){(float)r->price[k], (float)r->price[k], 0.0};
     while (i + 2 < r->n_table && r->depth_frac[i + 1] < budget)
         i++;
     const int32_t j = i + 1 < r->n_table ? i + 1 : i;

@@ -154,7 +154,7 @@ struct rad_aim rad_plan_aim(const struct trainer *t, int32_t row)
     else if (u < half + full)
         aim.base = rad_plan_base(t, 4);
     else
-        aim.base = rad_plan_base(t, draw(t, row, 3) < 0.5 ? 1 : 3);
+        aim.base = rad_plan_base(t, 1);
     if (aim.base >= t->net.card.n_layer)
         aim.extra = 0.0;
     return aim;
@@ -166,9 +166,10 @@ double rad_plan_price(const struct trainer *t, double depth)
     return max * pow(min / max, depth / t->net.card.n_layer);
 }
 
-struct rad_path rad_plan_path(struct rad_aim aim, double hardness)
+float rad_plan_bar(const float *sorted, size_t n, double extra)
 {
-    return (struct rad_path){(int32_t)aim.base, hardness > 1.0 - aim.extra};
+    const size_t easy = (size_t)((double)n * (1.0 - extra) + 0.5);
+    return easy < n ? sorted[easy] : HUGE_VALF;
 }
 
 bool rad_plan_leads(const struct trainer *t, int32_t row)

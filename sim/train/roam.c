@@ -34,7 +34,7 @@ enum rad_status rad_shard_roam(struct shard *s, const struct roam *r, struct rad
         else
             RAD_TRY(r->decide(r->ctx, s, st, hop, err));
         const int32_t left = survivors(st, alive);
-        if (left < n)
+        if (left < n && st->p == NULL)
             RAD_TRY(rad_step_head(s, st, r->target, err));
         RAD_TRY(rad_shard_hop(s, st, err));
         n = left;

@@ -159,7 +159,7 @@ static void prune_table(struct rad_train_report *r)
 static enum rad_status measure_table(struct trainer *t, struct rad_train_report *r,
                                      struct rad_err *err)
 {
-    for (int quarters = 1; quarters <= 4; quarters++)
+    for (int quarters = 1; quarters <= 4; quarters *= 2)
         for (int i = 1; i <= (quarters < 4 ? 3 : 1); i++) {
             const int32_t base = rad_plan_base(t, quarters);
             const double extra = quarters < 4 ? t->spec->router.extra * i / 3.0 : 0.0;

@@ -18,6 +18,9 @@ struct pass { /* what the callbacks of one shard need */
     float *state;          /* [layers of the teacher][n_tok][d] after each; NULL: no alignment */
     int32_t n_state;       /* layers of the teacher */
     float *entropy;        /* [n_tok] of the teacher's distribution, nats; NULL without a teacher */
+    const float *target;   /* [n_tok][V] */
+    const int32_t *next;   /* [n_tok] */
+    struct rad_aim *aim;   /* [n_seq] */
     struct rad_path *path; /* [n_tok] as planned */
     const bool *lead;      /* [n_seq] does the plan lead? */
 };
@@ -29,51 +32,66 @@ static int32_t planned(const struct pass *p, const struct hop_step *st, int32_t 
     return rad_plan_next(p->t, p->path[st->idx[r]], hop, st->last[r]);
 }
 
-static enum rad_status decide(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
-                              struct rad_err *err)
-{
-    const struct pass *p = ctx;
-    RAD_TRY(rad_decide_greedy(p->t, s, st, hop, err));
-    for (int32_t r = 0; p->t->has_router && r < st->n; r++)
-        if (p->lead[st->idx[r] / s->ctx])
-            st->dest[r] = planned(p, st, r, hop);
-    return RAD_OK;
-}
-
 static int by_value(const void *a, const void *b)
 {
     const float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
 }
 
-/* The path of every token: the teacher's entropy says how hard it is among those of the shard. */
-static enum rad_status plan_tokens(struct pass *p, struct shard *s, const struct rad_aim *aim,
-                                   struct rad_err *err)
+/* How far the student is from the teacher if a row leaves now: the teacher's cross entropy minus
+ * its entropy, from the loss against the mixed target of make_target(). */
+static float gap_of(const struct pass *p, const struct hop_step *st, int32_t r)
 {
-    const size_t n = (size_t)s->n_tok;
-    p->path = rad_arena_get(s->arena, n * sizeof *p->path);
-    float *sorted = rad_arena_get(s->arena, n * sizeof *sorted);
-    if (p->path == NULL || sorted == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for %zu tokens", n);
-    if (p->entropy != NULL) {
-        memcpy(sorted, p->entropy, n * sizeof *sorted);
-        qsort(sorted, n, sizeof *sorted, by_value);
+    const struct rad_card *c = &p->t->net.card;
+    const float share = (float)p->t->spec->distill;
+    const size_t i = (size_t)st->idx[r];
+    const float *prob = st->p + (size_t)r * (size_t)c->vocab;
+    const float hit = logf(fmaxf(prob[p->next[i]], 1e-30f));
+    return (st->loss[r] + (1.0f - share) * hit) / share - p->entropy[i];
+}
+
+/* Of the tokens whose base ends here, those farthest from the teacher are to visit one more layer.
+ */
+static enum rad_status find_hard(const struct pass *p, struct shard *s, struct hop_step *st,
+                                 int32_t hop, struct rad_err *err)
+{
+    const struct rad_arena_mark none = rad_arena_mark(s->arena);
+    float *gap = rad_arena_get(s->arena, ((size_t)st->n + 1) * 2 * sizeof *gap);
+    size_t n = 0;
+    if (gap == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "train: out of memory for %d tokens", st->n);
+    float *sorted = gap + st->n + 1;
+    for (int32_t r = 0; r < st->n; r++)
+        n += p->path[st->idx[r]].base == hop;
+    if (n == 0 || p->entropy == NULL || !(p->t->spec->distill > 0.0)) {
+        rad_arena_reset(s->arena, none);
+        return RAD_OK;
     }
-    for (size_t i = 0; i < n; i++) {
-        double hardness = 0.5;
-        if (p->entropy != NULL) {
-            size_t low = 0, high = n; /* how many are easier */
-            while (low < high) {
-                const size_t mid = (low + high) / 2;
-                if (sorted[mid] < p->entropy[i])
-                    low = mid + 1;
-                else
-                    high = mid;
-            }
-            hardness = ((double)low + 0.5) / (double)n;
-        }
-        p->path[i] = rad_plan_path(aim[i / (size_t)s->ctx], hardness);
+    RAD_TRY(rad_step_head(s, st, p->target, err));
+    n = 0;
+    for (int32_t r = 0; r < st->n; r++)
+        if (p->path[st->idx[r]].base == hop)
+            sorted[n++] = gap[r] = gap_of(p, st, r);
+    qsort(sorted, n, sizeof *sorted, by_value);
+    for (int32_t r = 0; r < st->n; r++) {
+        struct rad_path *path = &p->path[st->idx[r]];
+        if (path->base == hop)
+            path->extra = gap[r] >= rad_plan_bar(sorted, n, p->aim[st->idx[r] / s->ctx].extra);
     }
+    return RAD_OK;
+}
+
+static enum rad_status decide(void *ctx, struct shard *s, struct hop_step *st, int32_t hop,
+                              struct rad_err *err)
+{
+    const struct pass *p = ctx;
+    RAD_TRY(rad_decide_greedy(p->t, s, st, hop, err));
+    if (!p->t->has_router)
+        return RAD_OK;
+    RAD_TRY(find_hard(p, s, st, hop, err));
+    for (int32_t r = 0; r < st->n; r++)
+        if (p->lead[st->idx[r] / s->ctx])
+            st->dest[r] = planned(p, st, r, hop);
     return RAD_OK;
 }
 
@@ -261,23 +279,26 @@ void rad_trainer_rows(const struct trainer *t, int32_t first, int32_t n_seq, int
     }
 }
 
-/* What the sequences aim at, for a network with a router. */
+/* What the sequences and their tokens aim at, for a network with a router. */
 static enum rad_status plan_shard(struct pass *p, struct shard *s, struct rad_err *err)
 {
-    const size_t n_seq = (size_t)s->n_seq;
-    struct rad_aim *aim = rad_arena_get(s->arena, (n_seq + 1) * sizeof *aim);
+    const size_t n_seq = (size_t)s->n_seq, n_tok = (size_t)s->n_tok;
+    p->aim = rad_arena_get(s->arena, (n_seq + 1) * sizeof *p->aim);
+    p->path = rad_arena_get(s->arena, (n_tok + 1) * sizeof *p->path);
     float *price = rad_arena_get(s->arena, (n_seq + 1) * sizeof *price);
     bool *lead = rad_arena_get(s->arena, (n_seq + 1) * sizeof *lead);
-    if (aim == NULL || price == NULL || lead == NULL)
+    if (p->aim == NULL || p->path == NULL || price == NULL || lead == NULL)
         return rad_fail(err, RAD_E_NOMEM, "train: out of memory for a batch");
     for (int32_t i = 0; i < s->n_seq; i++) {
-        aim[i] = rad_plan_aim(p->t, p->first_seq + i);
-        price[i] = (float)rad_plan_price(p->t, aim[i].base + aim[i].extra);
+        p->aim[i] = rad_plan_aim(p->t, p->first_seq + i);
+        price[i] = (float)rad_plan_price(p->t, p->aim[i].base + p->aim[i].extra);
         lead[i] = rad_plan_leads(p->t, p->first_seq + i);
     }
+    for (int32_t i = 0; i < s->n_tok; i++)
+        p->path[i] = (struct rad_path){.base = p->aim[i / s->ctx].base};
     s->price = price;
     p->lead = lead;
-    return plan_tokens(p, s, aim, err);
+    return RAD_OK;
 }
 
 static enum rad_status run_shard(struct pass *p, struct rad_err *err)
@@ -298,6 +319,7 @@ static enum rad_status run_shard(struct pass *p, struct rad_err *err)
     s.n_tok = (int32_t)n, s.ctx = ctx, s.token = token;
     s.seq_id = t->step * t->spec->batch + p->first_seq;
     RAD_TRY(make_target(p, &s, next, &target, err));
+    p->target = target, p->next = next;
     if (t->has_router)
         RAD_TRY(plan_shard(p, &s, err));
     const struct roam roam = {target, decide, p};

@@ -80,7 +80,7 @@ double rad_trainer_align(const struct trainer *t);
 RAD_MUST_CHECK enum rad_status rad_plan_make(struct trainer *t, struct rad_err *err);
 
 /* A planned path: the `base` layers of lowest level in forward order; then, for hard tokens, one
- * more layer, which costs the others no keys. */
+ * more layer, which costs the others no keys. Which ones shows when the base has been walked. */
 struct rad_path {
     int32_t base;
     bool extra;
@@ -95,13 +95,17 @@ int32_t rad_plan_base(const struct trainer *t, int quarters);
 /* What sequence `row` of this step's batch aims at: a path of `base` layers for its tokens, of
  * which the share `extra`, the hardest ones, visits one more; base + extra layers on average. */
 struct rad_aim {
-    double base, extra;
+    int32_t base;
+    double extra;
 };
 struct rad_aim rad_plan_aim(const struct trainer *t, int32_t row);
 
 double rad_plan_price(const struct trainer *t, double depth);
-struct rad_path rad_plan_path(struct rad_aim aim, double hardness);
 bool rad_plan_leads(const struct trainer *t, int32_t row);
+
+/* The distance to the teacher from which on a token belongs to the share `extra` of the farthest
+ * ones; sorted [n] ascending. */
+float rad_plan_bar(const float *sorted, size_t n, double extra);
 
 /* Hop until every token has left; decide() fills dest of a step. The head is evaluated at the steps
  * where tokens leave. */
