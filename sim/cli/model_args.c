@@ -9,6 +9,25 @@ void model_args_default(struct model_args *a)
     *a = (struct model_args){.kv = "hole", .tail = 1.0};
 }
 
+static void add_text(struct model_args *a, char *file, struct argp_state *state)
+{
+    if (a->n_text == MODEL_ARGS_TEXT_MAX)
+        argp_error(state, "--text: at most %d files", MODEL_ARGS_TEXT_MAX);
+    else
+        a->text[a->n_text++] = file;
+}
+
+/* The model, and behind --text more files: what a shell makes of `--text *.txt`. */
+static void add_argument(struct model_args *a, char *arg, struct argp_state *state)
+{
+    if (a->folder == NULL)
+        a->folder = arg;
+    else if (a->n_text > 0)
+        add_text(a, arg, state);
+    else
+        argp_error(state, "expected one MODEL but found '%s' too", arg);
+}
+
 error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_state *state)
 {
     switch (key) {
@@ -25,10 +44,7 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
         a->tokens = arg;
         return 0;
     case MODEL_KEY_TEXT:
-        if (a->n_text == MODEL_ARGS_TEXT_MAX)
-            argp_error(state, "--text: at most %d files", MODEL_ARGS_TEXT_MAX);
-        else
-            a->text[a->n_text++] = arg;
+        add_text(a, arg, state);
         return 0;
     case MODEL_KEY_CTX:
         a->ctx = (int)rad_cli_int(state, "--ctx", arg, 2, 1 << 24);
@@ -47,9 +63,7 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
         a->threads = (int)rad_cli_int(state, "--jobs", arg, 1, 256);
         return 0;
     case ARGP_KEY_ARG:
-        if (a->folder != NULL)
-            argp_error(state, "expected one MODEL but found '%s' too", arg);
-        a->folder = arg;
+        add_argument(a, arg, state);
         return 0;
     case ARGP_KEY_END:
         if (a->folder == NULL)

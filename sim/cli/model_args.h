@@ -43,7 +43,12 @@ enum {
      "or radial for a model with a router)",                                                       \
      1},                                                                                           \
         {"kv", MODEL_KEY_KV, "K", 0, "cache of skipped layers: hole | project | copy", 1},         \
-        {"text", MODEL_KEY_TEXT, "F", 0, "a text file; may be repeated", 1},                       \
+        {"text",                                                                                   \
+         MODEL_KEY_TEXT,                                                                           \
+         "F",                                                                                      \
+         0,                                                                                        \
+         "a text file; may be repeated, or stand for several: --text *.txt",                       \
+         1},                                                                                       \
         {"tokens", MODEL_KEY_TOKENS, "F", 0, "token ids, one sequence per line", 1},               \
         {"ctx", MODEL_KEY_CTX, "N", 0, "window length (default: the model's)", 1},                 \
         {"seed", MODEL_KEY_SEED, "S", 0, "of sampling and of policy skip", 1},                     \
