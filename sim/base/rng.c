@@ -7,6 +7,9 @@
 #include <gsl/gsl_randist.h>
 #include <gsl/gsl_rng.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 struct rad_rng {
     gsl_rng *gsl;
@@ -15,6 +18,10 @@ struct rad_rng {
 void rad_base_init(void)
 {
     gsl_set_error_handler_off();
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20); /* a refusal costs time only */
+    (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
 }
 
 enum rad_status rad_rng_open(rad_rng **out, uint64_t seed, uint64_t stream, struct rad_err *err)

@@ -8,19 +8,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { OPT_TAIL = 600, OPT_PER_TOKEN, OPT_DECODE };
+enum { OPT_PER_TOKEN = 600, OPT_DECODE };
 
 struct eval_options {
     struct rad_cli_common common;
     struct model_args model;
     const char *per_token;
-    double tail;
     bool decode;
 };
 
 static const struct argp_option options[] = {
     MODEL_ARGS_OPTIONS,
-    {"tail", OPT_TAIL, "FRAC", 0, "only the last FRAC of every text (default 1: all of it)", 2},
+    MODEL_TAIL_OPTION,
     {"per-token", OPT_PER_TOKEN, "OUT.csv", 0, "write seq,pos,token,target,nll,depth", 2},
     {"decode", OPT_DECODE, NULL, 0, "feed token by token through the KV cache", 2},
     {0},
@@ -32,9 +31,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->common;
-        return 0;
-    case OPT_TAIL:
-        o->tail = rad_cli_real(state, "--tail", arg, 1e-6, 1.0);
         return 0;
     case OPT_PER_TOKEN:
         o->per_token = arg;
@@ -126,34 +122,24 @@ static void print(const struct eval_options *o, const struct rad_eval_result *r)
     (void)rad_out_close(out, true);
 }
 
-static enum rad_status evaluate(struct eval_options *o, struct model_run *run,
+static enum rad_status evaluate(const struct eval_options *o, const struct model_run *run,
                                 struct rad_eval_result *result, struct rad_err *err)
 {
-    struct rad_tokens tokens = {0};
+    const struct model_eval how = {"eval", o->common.progress, o->decode};
     struct rad_eval_sinks sinks = {0};
     struct csv csv = {.to = NULL};
-    enum rad_status status = model_args_tokens(&o->model, run, o->tail, &tokens, err);
-    if (status == RAD_OK && o->per_token != NULL)
-        status = csv_open(&csv, o->per_token, err);
-    if (status == RAD_OK)
-        status = model_args_trace(&o->model, run, "eval", &tokens, &sinks.trace, err);
-    if (status == RAD_OK) {
-        const struct rad_eval_options opt = {o->model.engine, o->decode, run->pool};
-        sinks.token = csv.to != NULL ? put_csv : NULL;
+    if (o->per_token != NULL)
+        RAD_TRY(csv_open(&csv, o->per_token, err));
+    if (csv.to != NULL) {
+        sinks.token = put_csv;
         sinks.ctx = csv.to;
-        sinks.progress = rad_progress_open(stderr, "eval", tokens.n_seq, o->common.progress);
-        status = rad_eval_run(run->model, &tokens, &opt, &sinks, result, err);
-        rad_progress_close(sinks.progress);
     }
-    status = csv_close(&csv, status, err);
-    status = model_args_trace_end(sinks.trace, status, result->nll, result->forward_only, err);
-    rad_tokens_free(&tokens);
-    return status;
+    return csv_close(&csv, model_args_eval(&o->model, run, &how, sinks, result, err), err);
 }
 
 static int run(int argc, char *argv[])
 {
-    struct eval_options o = {.tail = 1.0};
+    struct eval_options o = {.decode = false};
     struct rad_err err;
     struct model_run m = {0};
     struct rad_eval_result result = {.nll = (double)NAN};

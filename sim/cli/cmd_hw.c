@@ -1,7 +1,6 @@
 /* cmd_hw.c - `radial hw`: subcommands and their options. */
 #include "cli/cmd_hw.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { KEY_OPS = 0x2000, KEY_OUT, KEY_TEXT };
@@ -10,12 +9,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct hw_options *o = state->input;
     switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->common;
-        return 0;
-    case ARGP_KEY_ARG:
-        o->arg[o->n_arg++] = arg; /* argv is longer */
-        return 0;
     case KEY_OPS:
         o->ops = arg;
         return 0;
@@ -27,11 +20,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         o->text = true;
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return sub_parse(&o->sub, key, arg, state);
     }
 }
-
-static const struct argp_option no_options[] = {{0}};
 
 static const struct argp_option show_options[] = {
     {"text", KEY_TEXT, NULL, 0, "The profile file as it is, with its sources", 0},
@@ -49,26 +40,20 @@ static const struct argp_option calibrate_options[] = {
     {0},
 };
 
-static bool has_ops(const struct hw_options *o)
+static bool has_ops(const void *options)
 {
+    const struct hw_options *o = options;
     return o->ops != NULL;
 }
 
-static bool has_output(const struct hw_options *o)
+static bool has_output(const void *options)
 {
+    const struct hw_options *o = options;
     return o->out_path != NULL;
 }
 
-static const struct sub {
-    const char *name; /* of the program, for messages */
-    const struct argp_option *options;
-    const char *args, *doc;
-    int min_arg, max_arg;
-    bool (*ready)(const struct hw_options *o); /* all needed options are given; NULL: none is */
-    const char *needs;
-    int (*run)(const struct hw_options *o);
-} subs[] = {
-    {"radial hw list", no_options, "",
+static const struct subcommand subs[] = {
+    {"radial hw list", sub_no_options, "",
      "The hardware profiles that are found: in ./hwprofiles, the installed data and RADIAL_PATH.\v"
      "Example:\n  radial hw list\n",
      0, 0, NULL, "no arguments", hw_list},
@@ -76,7 +61,7 @@ static const struct sub {
      "Every value of a profile with unit and meaning.\v"
      "Example:\n  radial hw show a100-sxm-80gb\n",
      1, 1, NULL, "a hardware profile", hw_show},
-    {"radial hw check", no_options, "F.yaml...",
+    {"radial hw check", sub_no_options, "F.yaml...",
      "Check profile files; exit status 1 if one is refused.\v"
      "Example:\n  radial hw check hwprofiles/a100-*.yaml my-gpu.yaml\n",
      1, INT32_MAX, NULL, "profile files", hw_check},
@@ -94,69 +79,18 @@ static const struct sub {
      "Example:\n  radial hw calibrate host -o hwprofiles/host.yaml\n",
      1, 1, has_output, "host and -o", hw_calibrate},
 };
-enum { N_SUB = sizeof subs / sizeof subs[0] };
-
-static const char *short_name(const struct sub *sub)
-{
-    return strrchr(sub->name, ' ') + 1;
-}
-
-static int run_sub(const struct sub *sub, int argc, char *argv[])
-{
-    char name[64];
-    struct hw_options o = {.arg = calloc((size_t)argc + 1, sizeof *o.arg)};
-    const struct argp argp = {.options = sub->options,
-                              .parser = parse_option,
-                              .args_doc = sub->args,
-                              .doc = sub->doc,
-                              .children = rad_cli_children};
-    snprintf(name, sizeof name, "%s", sub->name);
-    argv[0] = name;
-    int code = EXIT_USAGE;
-    if (o.arg == NULL || rad_cli_parse(&argp, argc, argv, &o) != 0)
-        code = EXIT_FAILURE;
-    else if (o.n_arg >= sub->min_arg && o.n_arg <= sub->max_arg &&
-             (sub->ready == NULL || sub->ready(&o)))
-        code = sub->run(&o);
-    else
-        fprintf(stderr, "%s: expected %s; see '%s --help'\n", sub->name, sub->needs, sub->name);
-    free(o.arg);
-    return code;
-}
-
-static void help(FILE *to)
-{
-    fputs("usage: radial hw SUBCOMMAND [OPTION...] [ARGUMENT...]\n\n", to);
-    for (size_t i = 0; i < N_SUB; i++)
-        fprintf(to, "  %-10s %.*s\n", short_name(&subs[i]), (int)strcspn(subs[i].doc, ".(:\v"),
-                subs[i].doc);
-    fputs("\nExample:\n  radial hw show tpu-v4\n"
-          "`radial hw SUBCOMMAND --help` explains one.\n",
-          to);
-}
+static const struct sub_family family = {
+    .name = "radial hw",
+    .sub = subs,
+    .n_sub = sizeof subs / sizeof subs[0],
+    .parser = parse_option,
+    .example = "radial hw show tpu-v4",
+};
 
 static int run(int argc, char *argv[])
 {
-    const char *names[N_SUB];
-    if (argc < 2) {
-        help(stderr);
-        return EXIT_USAGE;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0) {
-        help(stdout);
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < N_SUB; i++) {
-        names[i] = short_name(&subs[i]);
-        if (strcmp(names[i], argv[1]) == 0)
-            return run_sub(&subs[i], argc - 1, argv + 1);
-    }
-    const char *near = rad_nearest(argv[1], names, N_SUB);
-    fputs("radial hw: unknown subcommand '", stderr);
-    rad_out_escape(stderr, argv[1]);
-    fprintf(stderr, "'%s%s%s; see 'radial hw --help'\n", near != NULL ? "; did you mean '" : "",
-            near != NULL ? near : "", near != NULL ? "'?" : "");
-    return EXIT_USAGE;
+    struct hw_options o = {.text = false};
+    return sub_run(&family, &o, argc, argv);
 }
 
 const struct rad_command rad_command_hw = {

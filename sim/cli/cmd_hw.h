@@ -2,22 +2,20 @@
 #ifndef RAD_CMD_HW_H
 #define RAD_CMD_HW_H
 
-#include "cli/cli.h"
+#include "cli/subcommand.h"
 
 /* Options of all subcommands together; each takes those of its table. */
 struct hw_options {
-    struct rad_cli_common common;
-    char **arg; /* [n_arg] in argv */
-    int n_arg;
+    struct sub_options sub;
     const char *ops, *out_path;
     bool text;
 };
 
-/* Each returns an exit code. */
-int hw_list(const struct hw_options *o);
-int hw_show(const struct hw_options *o);
-int hw_check(const struct hw_options *o);
-int hw_predict(const struct hw_options *o);
-int hw_calibrate(const struct hw_options *o);
+/* Each takes a struct hw_options and returns an exit code. */
+int hw_list(const void *options);
+int hw_show(const void *options);
+int hw_check(const void *options);
+int hw_predict(const void *options);
+int hw_calibrate(const void *options);
 
 #endif

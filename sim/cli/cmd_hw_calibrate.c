@@ -11,7 +11,7 @@ static enum rad_status calibrate(const struct hw_options *o, struct rad_host_rat
     char about[160], *yaml = NULL;
     const double start = rad_now_s();
     rad_progress *progress =
-        rad_progress_open(stderr, "calibrate", HOST_RATES_STEPS, o->common.progress);
+        rad_progress_open(stderr, "calibrate", HOST_RATES_STEPS, o->sub.common.progress);
     enum rad_status status = host_rates(rates, about, progress, err);
     if (status == RAD_OK)
         status = host_overheads(rates, err);
@@ -30,7 +30,7 @@ static void print(const struct hw_options *o, const struct rad_host_rates *r, do
 {
     static const int rows[RAD_HOST_N_M] = RAD_HOST_ROWS;
     rad_out *out;
-    (void)rad_out_open(&out, o->common.format, stdout);
+    (void)rad_out_open(&out, o->sub.common.format, stdout);
     rad_out_begin_row(out);
     rad_out_text(out, "out", o->out_path);
     rad_out_int(out, "threads", r->n_threads);
@@ -52,16 +52,17 @@ static void print(const struct hw_options *o, const struct rad_host_rates *r, do
     (void)rad_out_close(out, true);
 }
 
-int hw_calibrate(const struct hw_options *o)
+int hw_calibrate(const void *options)
 {
+    const struct hw_options *o = options;
     struct rad_err err;
     struct rad_host_rates rates;
     double seconds = 0.0;
-    if (strcmp(o->arg[0], "host") != 0) {
+    if (strcmp(o->sub.arg[0], "host") != 0) {
         rad_fail(&err, RAD_E_UNSUPPORTED,
                  "'%.64s': expected host; this version measures the machine that it runs on, and "
                  "does not fit profiles of others to measured data",
-                 o->arg[0]);
+                 o->sub.arg[0]);
         return rad_cli_fail("hw calibrate", &err);
     }
     if (calibrate(o, &rates, &seconds, &err) != RAD_OK)

@@ -96,14 +96,15 @@ static void put_profile(rad_out *out, const rad_hw *hw)
     rad_out_end_row(out);
 }
 
-int hw_list(const struct hw_options *o)
+int hw_list(const void *options)
 {
+    const struct hw_options *o = options;
     struct names names = {0};
     rad_out *out;
     add_folders(&names);
     if (names.n > 1)
         qsort(names.name, names.n, sizeof *names.name, by_name);
-    (void)rad_out_open(&out, o->common.format, stdout);
+    (void)rad_out_open(&out, o->sub.common.format, stdout);
     for (size_t i = 0; i < names.n; i++) {
         struct rad_err err;
         rad_hw *hw = NULL;
@@ -138,18 +139,19 @@ static void put_params(rad_out *out, const char *part, const struct rad_param *t
     }
 }
 
-int hw_show(const struct hw_options *o)
+int hw_show(const void *options)
 {
+    const struct hw_options *o = options;
     struct rad_err err;
     rad_hw *hw = NULL;
-    if (rad_hw_open(&hw, o->arg[0], &err) != RAD_OK)
+    if (rad_hw_open(&hw, o->sub.arg[0], &err) != RAD_OK)
         return rad_cli_fail("hw show", &err);
     int code = EXIT_SUCCESS;
     if (o->text) {
         fputs(rad_hw_text(hw), stdout);
     } else {
         rad_out *out;
-        (void)rad_out_open(&out, o->common.format, stdout);
+        (void)rad_out_open(&out, o->sub.common.format, stdout);
         put_params(out, "machine", rad_hw_machine_params(), rad_hw_machine(hw));
         put_params(out, rad_hw_model(hw)->name, rad_hw_model(hw)->params, rad_hw_params(hw));
         code = finish(out, "hw show", false);
@@ -160,17 +162,18 @@ int hw_show(const struct hw_options *o)
 
 /* ---- check --------------------------------------------------------------------------------- */
 
-int hw_check(const struct hw_options *o)
+int hw_check(const void *options)
 {
+    const struct hw_options *o = options;
     rad_out *out;
     bool all = true;
-    (void)rad_out_open(&out, o->common.format, stdout);
-    for (int i = 0; i < o->n_arg; i++) {
+    (void)rad_out_open(&out, o->sub.common.format, stdout);
+    for (int i = 0; i < o->sub.n_arg; i++) {
         struct rad_err err = {RAD_OK, ""};
         rad_hw *hw = NULL;
-        const bool ok = rad_hw_open(&hw, o->arg[i], &err) == RAD_OK;
+        const bool ok = rad_hw_open(&hw, o->sub.arg[i], &err) == RAD_OK;
         rad_out_begin_row(out);
-        rad_out_text(out, "file", o->arg[i]);
+        rad_out_text(out, "file", o->sub.arg[i]);
         rad_out_bool(out, "ok", ok);
         rad_out_text(out, "model", ok ? rad_hw_model(hw)->name : NULL);
         rad_out_text(out, "hash", ok ? rad_hw_hash(hw) : NULL);

@@ -263,18 +263,19 @@ static enum rad_status predict(const struct hw_options *o, struct table *t, cons
     if (o->out_path != NULL)
         return write_csv(t, hw, o->out_path, err);
     rad_out *out;
-    (void)rad_out_open(&out, o->common.format, stdout);
+    (void)rad_out_open(&out, o->sub.common.format, stdout);
     predict_rows(t, hw, out);
     const enum rad_status status = rad_out_close(out, false);
     return status == RAD_OK ? RAD_OK : rad_fail(err, status, "cannot write the result");
 }
 
-int hw_predict(const struct hw_options *o)
+int hw_predict(const void *options)
 {
+    const struct hw_options *o = options;
     struct rad_err err;
     struct table t = {.path = o->ops};
     rad_hw *hw = NULL;
-    enum rad_status status = rad_hw_open(&hw, o->arg[0], &err);
+    enum rad_status status = rad_hw_open(&hw, o->sub.arg[0], &err);
     if (status == RAD_OK)
         status = predict(o, &t, hw, &err);
     csv_free(&t.csv);

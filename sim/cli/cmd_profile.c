@@ -8,14 +8,11 @@
 struct profile_options {
     struct rad_cli_common common;
     struct model_args model;
-    double tail;
 };
-
-enum { OPT_TAIL = 600 };
 
 static const struct argp_option options[] = {
     MODEL_ARGS_OPTIONS,
-    {"tail", OPT_TAIL, "FRAC", 0, "only the last FRAC of every text (default 1: all of it)", 2},
+    MODEL_TAIL_OPTION,
     {0},
 };
 
@@ -25,9 +22,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->common;
-        return 0;
-    case OPT_TAIL:
-        o->tail = rad_cli_real(state, "--tail", arg, 1e-6, 1.0);
         return 0;
     default:
         return model_args_parse(&o->model, key, arg, state);
@@ -132,34 +126,16 @@ static enum rad_status print(const struct profile_options *o, const struct rad_p
 
 /* ---- the run ------------------------------------------------------------------------------- */
 
-static enum rad_status evaluate(struct profile_options *o, struct model_run *run,
-                                rad_profiler *profiler, struct rad_eval_result *result,
-                                struct rad_err *err)
-{
-    struct rad_tokens tokens = {0};
-    struct rad_eval_sinks sinks = {.path = rad_profiler_add, .ctx = profiler};
-    enum rad_status status = model_args_tokens(&o->model, run, o->tail, &tokens, err);
-    if (status == RAD_OK)
-        status = model_args_trace(&o->model, run, "eval", &tokens, &sinks.trace, err);
-    if (status == RAD_OK) {
-        const struct rad_eval_options opt = {o->model.engine, false, run->pool};
-        sinks.progress = rad_progress_open(stderr, "profile", tokens.n_seq, o->common.progress);
-        status = rad_eval_run(run->model, &tokens, &opt, &sinks, result, err);
-        rad_progress_close(sinks.progress);
-    }
-    status = model_args_trace_end(sinks.trace, status, result->nll, result->forward_only, err);
-    rad_tokens_free(&tokens);
-    return status;
-}
-
-static enum rad_status profile(struct profile_options *o, struct model_run *run,
+static enum rad_status profile(const struct profile_options *o, const struct model_run *run,
                                struct rad_err *err)
 {
     rad_profiler *profiler = NULL;
+    const struct model_eval how = {"profile", o->common.progress, false};
     struct rad_profile p = {0};
     struct rad_eval_result result = {.nll = (double)NAN};
     RAD_TRY(rad_profiler_open(&profiler, rad_model_config(run->model)->card.n_layer, err));
-    enum rad_status status = evaluate(o, run, profiler, &result, err);
+    const struct rad_eval_sinks sinks = {.path = rad_profiler_add, .ctx = profiler};
+    enum rad_status status = model_args_eval(&o->model, run, &how, sinks, &result, err);
     if (status == RAD_OK)
         status = rad_profiler_result(profiler, &p, err);
     if (status == RAD_OK)
@@ -171,7 +147,7 @@ static enum rad_status profile(struct profile_options *o, struct model_run *run,
 
 static int run(int argc, char *argv[])
 {
-    struct profile_options o = {.tail = 1.0};
+    struct profile_options o = {0};
     struct rad_err err;
     struct model_run m = {0};
     model_args_default(&o.model);

@@ -1,7 +1,6 @@
 /* cmd_trace.c - `radial trace`: subcommands and their options. */
 #include "cli/cmd_trace.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -40,14 +39,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct trace_options *o = state->input;
     switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->common;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (o->n_file == TRACE_MAX_FILE)
-            argp_error(state, "expected at most %d files", TRACE_MAX_FILE);
-        o->files[o->n_file++] = arg;
-        return 0;
     case 'o':
         o->out_path = arg;
         return 0;
@@ -85,13 +76,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         o->router = true;
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return sub_parse(&o->sub, key, arg, state);
     }
 }
 
 /* ---- subcommands ----------------------------------------------------------------------- */
-
-static const struct argp_option no_options[] = {{0}};
 
 static const struct argp_option stats_options[] = {
     {"by", KEY_BY, "WHAT", 0,
@@ -147,31 +136,26 @@ static const struct argp_option transplant_options[] = {
     {0},
 };
 
-static bool has_to(const struct trace_options *o)
+static bool has_to(const void *options)
 {
+    const struct trace_options *o = options;
     return o->to != NULL;
 }
 
-static bool has_card_and_output(const struct trace_options *o)
+static bool has_card_and_output(const void *options)
 {
+    const struct trace_options *o = options;
     return o->card != NULL && o->out_path != NULL;
 }
 
-static bool has_shape(const struct trace_options *o)
+static bool has_shape(const void *options)
 {
-    return has_card_and_output(o) && o->policy != NULL && o->prompt + o->n_new > 0;
+    const struct trace_options *o = options;
+    return has_card_and_output(options) && o->policy != NULL && o->prompt + o->n_new > 0;
 }
 
-static const struct sub {
-    const char *name; /* of the program, for messages */
-    const struct argp_option *options;
-    const char *args, *doc;
-    int min_file, max_file;
-    bool (*ready)(const struct trace_options *o); /* all needed options are given; NULL: none is */
-    const char *needs;
-    int (*run)(const struct trace_options *o);
-} subs[] = {
-    {"radial trace info", no_options, "T.db",
+static const struct subcommand subs[] = {
+    {"radial trace info", sub_no_options, "T.db",
      "What a trace is: model, policy, size, depth, identity.\v"
      "Example:\n  radial trace info traces/radial-tiny.db --format json\n",
      1, 1, NULL, "a trace", trace_info},
@@ -179,12 +163,12 @@ static const struct sub {
      "How deep tokens go, which layers they visit, and how much these change the residual stream."
      "\vExample:\n  radial trace stats traces/radial-tiny.db --by layer\n",
      1, 1, NULL, "a trace", trace_stats},
-    {"radial trace check", no_options, "T.db...",
+    {"radial trace check", sub_no_options, "T.db...",
      "Check traces against every rule of the format, and SQLite's own. keys_differ counts hops "
      "whose "
      "keys are not those that the paths give.\v"
      "Example:\n  radial trace check traces/*.db\n",
-     1, TRACE_MAX_FILE, NULL, "a trace", trace_check},
+     1, INT32_MAX, NULL, "a trace", trace_check},
     {"radial trace export", export_options, "T.db --to FORMAT",
      "Write a trace in another form.\v"
      "Example:\n  radial trace export t.db --to jsonl -o t.jsonl\n",
@@ -205,66 +189,18 @@ static const struct sub {
      "Example:\n  radial trace transplant t.db --card llama-2-7b -o t2.db\n",
      1, 1, has_card_and_output, "a trace, --card and -o", trace_transplant},
 };
-enum { N_SUB = sizeof subs / sizeof subs[0] };
-
-static const char *short_name(const struct sub *sub)
-{
-    return strrchr(sub->name, ' ') + 1;
-}
-
-static int run_sub(const struct sub *sub, int argc, char *argv[])
-{
-    char name[64];
-    struct trace_options o = {.n_seq = 1};
-    const struct argp argp = {.options = sub->options,
-                              .parser = parse_option,
-                              .args_doc = sub->args,
-                              .doc = sub->doc,
-                              .children = rad_cli_children};
-    snprintf(name, sizeof name, "%s", sub->name);
-    argv[0] = name;
-    if (rad_cli_parse(&argp, argc, argv, &o) != 0)
-        return EXIT_FAILURE;
-    if (o.n_file >= sub->min_file && o.n_file <= sub->max_file &&
-        (sub->ready == NULL || sub->ready(&o)))
-        return sub->run(&o);
-    fprintf(stderr, "%s: expected %s; see '%s --help'\n", sub->name, sub->needs, sub->name);
-    return EXIT_USAGE;
-}
-
-static void help(FILE *to)
-{
-    fputs("usage: radial trace SUBCOMMAND [OPTION...] [FILE...]\n\n", to);
-    for (size_t i = 0; i < N_SUB; i++)
-        fprintf(to, "  %-11s %.*s\n", short_name(&subs[i]), (int)strcspn(subs[i].doc, ".\v"),
-                subs[i].doc);
-    fputs("\nExample:\n  radial trace info traces/radial-tiny.db\n"
-          "`radial trace SUBCOMMAND --help` explains one.\n",
-          to);
-}
+static const struct sub_family family = {
+    .name = "radial trace",
+    .sub = subs,
+    .n_sub = sizeof subs / sizeof subs[0],
+    .parser = parse_option,
+    .example = "radial trace info traces/radial-tiny.db",
+};
 
 static int run(int argc, char *argv[])
 {
-    const char *names[N_SUB];
-    if (argc < 2) {
-        help(stderr);
-        return EXIT_USAGE;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0) {
-        help(stdout);
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < N_SUB; i++) {
-        names[i] = short_name(&subs[i]);
-        if (strcmp(names[i], argv[1]) == 0)
-            return run_sub(&subs[i], argc - 1, argv + 1);
-    }
-    const char *near = rad_nearest(argv[1], names, N_SUB);
-    fputs("radial trace: unknown subcommand '", stderr);
-    rad_out_escape(stderr, argv[1]);
-    fprintf(stderr, "'%s%s%s; see 'radial trace --help'\n", near != NULL ? "; did you mean '" : "",
-            near != NULL ? near : "", near != NULL ? "'?" : "");
-    return EXIT_USAGE;
+    struct trace_options o = {.n_seq = 1};
+    return sub_run(&family, &o, argc, argv);
 }
 
 const struct rad_command rad_command_trace = {

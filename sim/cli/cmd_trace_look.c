@@ -56,15 +56,16 @@ void trace_info_row(rad_out *out, const rad_trace *t)
     rad_out_text(out, "hash", rad_trace_hash(t));
 }
 
-int trace_info(const struct trace_options *o)
+int trace_info(const void *options)
 {
+    const struct trace_options *o = options;
     struct rad_err err;
     rad_trace *t = NULL;
     rad_out *out = NULL;
-    if (rad_trace_open(&t, o->files[0], &err) != RAD_OK)
+    if (rad_trace_open(&t, o->sub.arg[0], &err) != RAD_OK)
         return rad_cli_fail("trace info", &err);
-    warn_prefix("trace info", o->files[0], t);
-    rad_out_open(&out, o->common.format, stdout);
+    warn_prefix("trace info", o->sub.arg[0], t);
+    rad_out_open(&out, o->sub.common.format, stdout);
     rad_out_begin_row(out);
     trace_info_row(out, t);
     rad_out_end_row(out);
@@ -145,8 +146,9 @@ static void stats_by_depth(rad_out *out, const rad_trace *t, const struct rad_tr
     }
 }
 
-int trace_stats(const struct trace_options *o)
+int trace_stats(const void *options)
 {
+    const struct trace_options *o = options;
     static void (*const tables[])(rad_out *, const rad_trace *,
                                   const struct rad_trace_summary *) = {
         stats_by_run, stats_by_layer, stats_by_depth}; /* by enum trace_by */
@@ -154,12 +156,12 @@ int trace_stats(const struct trace_options *o)
     struct rad_trace_summary s;
     rad_trace *t = NULL;
     rad_out *out = NULL;
-    if (rad_trace_open(&t, o->files[0], &err) != RAD_OK)
+    if (rad_trace_open(&t, o->sub.arg[0], &err) != RAD_OK)
         return rad_cli_fail("trace stats", &err);
-    warn_prefix("trace stats", o->files[0], t);
+    warn_prefix("trace stats", o->sub.arg[0], t);
     const enum rad_status status = rad_trace_summarise(&s, t, &err);
     if (status == RAD_OK) {
-        rad_out_open(&out, o->common.format, stdout);
+        rad_out_open(&out, o->sub.common.format, stdout);
         tables[o->by](out, t, &s);
         rad_trace_summary_free(&s);
     }
@@ -197,15 +199,16 @@ static bool check_file(rad_out *out, const char *path)
 }
 
 /* Files that are wrong have a line on standard error; the others a row. */
-int trace_check(const struct trace_options *o)
+int trace_check(const void *options)
 {
+    const struct trace_options *o = options;
     rad_out *out = NULL;
     int n_ok = 0;
-    rad_out_open(&out, o->common.format, stdout);
-    for (int i = 0; i < o->n_file; i++)
-        n_ok += check_file(out, o->files[i]);
-    const int code = finish(out, "trace check", o->n_file == 1 && n_ok == 1);
-    return n_ok == o->n_file ? code : EXIT_FAILURE;
+    rad_out_open(&out, o->sub.common.format, stdout);
+    for (int i = 0; i < o->sub.n_arg; i++)
+        n_ok += check_file(out, o->sub.arg[i]);
+    const int code = finish(out, "trace check", o->sub.n_arg == 1 && n_ok == 1);
+    return n_ok == o->sub.n_arg ? code : EXIT_FAILURE;
 }
 
 /* ---- export ---------------------------------------------------------------------------- */
@@ -228,8 +231,9 @@ static enum rad_status export_file(const rad_trace *t, enum rad_trace_format for
     return status;
 }
 
-int trace_export(const struct trace_options *o)
+int trace_export(const void *options)
 {
+    const struct trace_options *o = options;
     struct rad_err err;
     rad_trace *t = NULL;
     enum rad_trace_format format;
@@ -238,9 +242,9 @@ int trace_export(const struct trace_options *o)
         rad_fail_in(&err, status, "--to");
         return rad_cli_fail("trace export", &err);
     }
-    status = rad_trace_open(&t, o->files[0], &err);
+    status = rad_trace_open(&t, o->sub.arg[0], &err);
     if (status == RAD_OK) {
-        warn_prefix("trace export", o->files[0], t);
+        warn_prefix("trace export", o->sub.arg[0], t);
         status = o->out_path != NULL ? export_file(t, format, o->out_path, &err)
                                      : rad_trace_export(t, format, stdout, &err);
     }

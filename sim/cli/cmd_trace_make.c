@@ -15,7 +15,7 @@ static int describe(const struct trace_options *o, const char *command, enum rad
         status = rad_trace_open(&t, o->out_path, err);
     if (status != RAD_OK)
         return rad_cli_fail(command, err);
-    rad_out_open(&out, o->common.format, stdout);
+    rad_out_open(&out, o->sub.common.format, stdout);
     rad_out_begin_row(out);
     trace_info_row(out, t);
     rad_out_end_row(out);
@@ -26,20 +26,22 @@ static int describe(const struct trace_options *o, const char *command, enum rad
     return rad_cli_fail(command, err);
 }
 
-int trace_import(const struct trace_options *o)
+int trace_import(const void *options)
 {
+    const struct trace_options *o = options;
     struct rad_err err;
     struct rad_card card;
     const struct rad_trace_import_options opt = {
         .policy = o->policy, .kv = o->kv, .any_order = o->any_order, .has_router = o->router};
     enum rad_status status = rad_card_open(&card, o->card, &err);
     if (status == RAD_OK)
-        status = rad_trace_import(o->files[0], &card, o->out_path, &opt, &err);
+        status = rad_trace_import(o->sub.arg[0], &card, o->out_path, &opt, &err);
     return describe(o, "trace import", status, &err);
 }
 
-int trace_synth(const struct trace_options *o)
+int trace_synth(const void *options)
 {
+    const struct trace_options *o = options;
     struct rad_err err;
     struct rad_card card;
     const struct rad_trace_synth_options opt = {.card = &card,
@@ -64,16 +66,17 @@ static enum rad_status check_apart(const char *in, const char *out, struct rad_e
     return rad_fail(err, RAD_E_ARG, "-o: '%s' is the trace itself; choose another name", out);
 }
 
-int trace_transplant(const struct trace_options *o)
+int trace_transplant(const void *options)
 {
+    const struct trace_options *o = options;
     struct rad_err err;
     struct rad_card card;
     rad_trace *in = NULL;
     enum rad_status status = rad_card_open(&card, o->card, &err);
     if (status == RAD_OK)
-        status = check_apart(o->files[0], o->out_path, &err);
+        status = check_apart(o->sub.arg[0], o->out_path, &err);
     if (status == RAD_OK)
-        status = rad_trace_open(&in, o->files[0], &err);
+        status = rad_trace_open(&in, o->sub.arg[0], &err);
     if (status == RAD_OK)
         status = rad_trace_transplant(in, &card, o->out_path, &err);
     rad_trace_close(in);

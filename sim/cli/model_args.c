@@ -6,7 +6,26 @@
 
 void model_args_default(struct model_args *a)
 {
-    *a = (struct model_args){.kv = "hole"};
+    *a = (struct model_args){.kv = "hole", .tail = 1.0};
+}
+
+static void add_text(struct model_args *a, char *file, struct argp_state *state)
+{
+    if (a->n_text == MODEL_ARGS_TEXT_MAX)
+        argp_error(state, "--text: at most %d files", MODEL_ARGS_TEXT_MAX);
+    else
+        a->text[a->n_text++] = file;
+}
+
+/* The model, and behind --text more files: what a shell makes of `--text *.txt`. */
+static void add_argument(struct model_args *a, char *arg, struct argp_state *state)
+{
+    if (a->folder == NULL)
+        a->folder = arg;
+    else if (a->n_text > 0)
+        add_text(a, arg, state);
+    else
+        argp_error(state, "expected one MODEL but found '%s' too", arg);
 }
 
 error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_state *state)
@@ -25,10 +44,7 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
         a->tokens = arg;
         return 0;
     case MODEL_KEY_TEXT:
-        if (a->n_text == MODEL_ARGS_TEXT_MAX)
-            argp_error(state, "--text: at most %d files", MODEL_ARGS_TEXT_MAX);
-        else
-            a->text[a->n_text++] = arg;
+        add_text(a, arg, state);
         return 0;
     case MODEL_KEY_CTX:
         a->ctx = (int)rad_cli_int(state, "--ctx", arg, 2, 1 << 24);
@@ -37,6 +53,9 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
         a->seed = (uint64_t)rad_cli_int(state, "--seed", arg, 0, 1L << 53);
         a->has_seed = true;
         return 0;
+    case MODEL_KEY_TAIL:
+        a->tail = rad_cli_real(state, "--tail", arg, 1e-6, 1.0);
+        return 0;
     case MODEL_KEY_STATS:
         a->stats = true;
         return 0;
@@ -44,9 +63,7 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
         a->threads = (int)rad_cli_int(state, "--jobs", arg, 1, 256);
         return 0;
     case ARGP_KEY_ARG:
-        if (a->folder != NULL)
-            argp_error(state, "expected one MODEL but found '%s' too", arg);
-        a->folder = arg;
+        add_argument(a, arg, state);
         return 0;
     case ARGP_KEY_END:
         if (a->folder == NULL)
@@ -89,8 +106,9 @@ void model_args_close(struct model_run *run)
     rad_model_close(run->model);
 }
 
-enum rad_status model_args_tokens(const struct model_args *a, const struct model_run *run,
-                                  double tail, struct rad_tokens *out, struct rad_err *err)
+/* The tokens of --text (their last share --tail) or --tokens. */
+static enum rad_status read_tokens(const struct model_args *a, const struct model_run *run,
+                                   struct rad_tokens *out, struct rad_err *err)
 {
     const int32_t ctx = a->ctx > 0 ? a->ctx : rad_model_config(run->model)->card.n_ctx;
     *out = (struct rad_tokens){0};
@@ -99,7 +117,7 @@ enum rad_status model_args_tokens(const struct model_args *a, const struct model
     enum rad_status status = a->tokens != NULL ? rad_tokens_add_ids(out, run->model, a->tokens, err)
                                                : RAD_OK;
     for (int i = 0; i < a->n_text && status == RAD_OK; i++)
-        status = rad_tokens_add_text(out, run->model, a->text[i], ctx, tail, err);
+        status = rad_tokens_add_text(out, run->model, a->text[i], ctx, a->tail, err);
     return status;
 }
 
@@ -127,5 +145,24 @@ enum rad_status model_args_trace_end(rad_trace_writer *w, enum rad_status status
     if (status == RAD_OK)
         return rad_trace_finish(w, nll, forward_only, err);
     rad_trace_abandon(w);
+    return status;
+}
+
+enum rad_status model_args_eval(const struct model_args *a, const struct model_run *run,
+                                const struct model_eval *how, struct rad_eval_sinks sinks,
+                                struct rad_eval_result *out, struct rad_err *err)
+{
+    struct rad_tokens tokens = {0};
+    enum rad_status status = read_tokens(a, run, &tokens, err);
+    if (status == RAD_OK)
+        status = model_args_trace(a, run, "eval", &tokens, &sinks.trace, err);
+    if (status == RAD_OK) {
+        const struct rad_eval_options opt = {a->engine, how->decode, run->pool};
+        sinks.progress = rad_progress_open(stderr, how->name, tokens.n_seq, how->progress);
+        status = rad_eval_run(run->model, &tokens, &opt, &sinks, out, err);
+        rad_progress_close(sinks.progress);
+    }
+    status = model_args_trace_end(sinks.trace, status, out->nll, out->forward_only, err);
+    rad_tokens_free(&tokens);
     return status;
 }

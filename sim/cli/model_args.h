@@ -10,6 +10,7 @@ struct model_args {
     const char *folder, *policy, *kv, *trace, *tokens;
     const char *text[MODEL_ARGS_TEXT_MAX];
     int n_text, ctx, threads;
+    double tail; /* last share of every text */
     bool stats;
     bool has_seed;
     uint64_t seed;
@@ -29,7 +30,8 @@ enum {
     MODEL_KEY_TOKENS,
     MODEL_KEY_CTX,
     MODEL_KEY_SEED,
-    MODEL_KEY_STATS
+    MODEL_KEY_STATS,
+    MODEL_KEY_TAIL
 };
 
 #define MODEL_ARGS_OPTIONS                                                                         \
@@ -41,7 +43,12 @@ enum {
      "or radial for a model with a router)",                                                       \
      1},                                                                                           \
         {"kv", MODEL_KEY_KV, "K", 0, "cache of skipped layers: hole | project | copy", 1},         \
-        {"text", MODEL_KEY_TEXT, "F", 0, "a text file; may be repeated", 1},                       \
+        {"text",                                                                                   \
+         MODEL_KEY_TEXT,                                                                           \
+         "F",                                                                                      \
+         0,                                                                                        \
+         "a text file; may be repeated, or stand for several: --text *.txt",                       \
+         1},                                                                                       \
         {"tokens", MODEL_KEY_TOKENS, "F", 0, "token ids, one sequence per line", 1},               \
         {"ctx", MODEL_KEY_CTX, "N", 0, "window length (default: the model's)", 1},                 \
         {"seed", MODEL_KEY_SEED, "S", 0, "of sampling and of policy skip", 1},                     \
@@ -49,6 +56,13 @@ enum {
         {"trace", MODEL_KEY_TRACE, "T.db", 0, "write what every token did", 1},                    \
     {                                                                                              \
         "stats", MODEL_KEY_STATS, NULL, 0, "with --trace: residual norms of every hop", 1          \
+    }
+
+/* For commands that evaluate. */
+#define MODEL_TAIL_OPTION                                                                          \
+    {                                                                                              \
+        "tail", MODEL_KEY_TAIL, "FRAC", 0,                                                         \
+            "only the last FRAC of every text (default 1: all of it)", 2                           \
     }
 
 void model_args_default(struct model_args *a);
@@ -59,11 +73,6 @@ RAD_MUST_CHECK enum rad_status model_args_open(struct model_args *a, struct mode
                                                struct rad_err *err);
 void model_args_close(struct model_run *run);
 
-/* The tokens of --text (their last share `tail`) or --tokens. */
-RAD_MUST_CHECK enum rad_status model_args_tokens(const struct model_args *a,
-                                                 const struct model_run *run, double tail,
-                                                 struct rad_tokens *out, struct rad_err *err);
-
 /* Create --trace if given; *out stays NULL otherwise. */
 RAD_MUST_CHECK enum rad_status model_args_trace(const struct model_args *a,
                                                 const struct model_run *run, const char *source,
@@ -73,5 +82,20 @@ RAD_MUST_CHECK enum rad_status model_args_trace(const struct model_args *a,
 RAD_MUST_CHECK enum rad_status model_args_trace_end(rad_trace_writer *w, enum rad_status status,
                                                     double nll, bool forward_only,
                                                     struct rad_err *err);
+
+/* How `eval` and `profile` go over a text. */
+struct model_eval {
+    const char *name; /* on the progress line */
+    enum rad_progress_mode progress;
+    bool decode;
+};
+
+/* Evaluate --text or --tokens with --trace. sinks: who else listens; trace and progress are filled
+ * in here. *out keeps its values if nothing ran. */
+RAD_MUST_CHECK enum rad_status model_args_eval(const struct model_args *a,
+                                               const struct model_run *run,
+                                               const struct model_eval *how,
+                                               struct rad_eval_sinks sinks,
+                                               struct rad_eval_result *out, struct rad_err *err);
 
 #endif

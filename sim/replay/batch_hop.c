@@ -13,17 +13,12 @@ static int32_t n_stage(int32_t n_layer, int32_t n_hop)
     return n_hop + 1; /* the last one for projections after the last visit */
 }
 
-static int32_t stage(int32_t hop, int32_t layer)
-{
-    (void)layer;
-    return hop;
-}
-
 const struct rad_batcher rad_batcher_hop = {
     .name = "hop",
     .summary = "hop by hop: tokens meet if their h-th visits are to the same layer",
     .any_order = true,
     .one_layer = false,
     .n_stage = n_stage,
-    .stage = stage,
+    .per_hop = 1,
+    .per_layer = 0,
 };

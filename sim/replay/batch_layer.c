@@ -13,17 +13,12 @@ static int32_t n_stage(int32_t n_layer, int32_t n_hop)
     return n_layer;
 }
 
-static int32_t stage(int32_t hop, int32_t layer)
-{
-    (void)hop;
-    return layer;
-}
-
 const struct rad_batcher rad_batcher_layer = {
     .name = "layer",
     .summary = "layer by layer: all tokens of a step that need a layer meet there once",
     .any_order = false,
     .one_layer = true,
     .n_stage = n_stage,
-    .stage = stage,
+    .per_hop = 0,
+    .per_layer = 1,
 };

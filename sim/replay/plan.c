@@ -32,10 +32,14 @@ static const struct rad_replay_seq *seq_at(const struct build *b, int64_t first,
     return &b->seqs.seq[b->order[first + place]];
 }
 
-/* Add a token to the step, routed and dense. */
+/* Add a token to the step, routed and dense. The next of its sequence comes with the next step:
+ * the processor does not guess that, but has until then to fetch it. */
 static void add_token(struct build *b, int64_t token, int32_t place, bool share_keys)
 {
     const struct rad_trace_token *t = &b->in.tokens[token];
+    __builtin_prefetch(t + 2);
+    __builtin_prefetch(b->in.hops + t->hop_first + t->n_hop);
+    __builtin_prefetch(b->in.hops + t->hop_first + t->n_hop + 8);
     const int64_t written =
         rad_walk_token(b->walk, b->in.hops + t->hop_first, t->n_hop, place, share_keys);
     b->entries[place] += written;

@@ -164,6 +164,8 @@ static int lower(const struct rad_program *p, enum rad_work work, const struct r
         return rad_lower_embed(&p->card, p->dtype, g->m, ops);
     case RAD_WORK_HEAD:
         return rad_lower_head(&p->card, p->dtype, g->m, ops);
+    case RAD_N_WORK:
+        break;
     }
     return 0;
 }
@@ -216,10 +218,8 @@ static struct rad_op attend(const struct rad_program *p, const struct rad_group 
     return op;
 }
 
-/* Not inlined: finding a shape must not load the key, just stored, in the wide pieces that copying
- * it takes, as no processor forwards those from narrow stores. */
-__attribute__((noinline)) static enum rad_status
-add_shape(struct rad_program *p, const struct rad_group_key *key, struct rad_err *err)
+static enum rad_status add_shape(struct rad_program *p, const struct rad_group_key *key,
+                                 struct rad_err *err)
 {
     const struct rad_group_key keyless = base_key(key);
     const struct rad_group group = group_of(key);
@@ -242,17 +242,50 @@ add_shape(struct rad_program *p, const struct rad_group_key *key, struct rad_err
     return RAD_OK;
 }
 
-enum rad_status rad_program_add(struct rad_program *p, const struct rad_group_key *key,
-                                uint32_t repeat, struct rad_err *err)
+/* Room for it there must be. */
+static inline void add_item(struct rad_program *p, uint32_t shape, uint32_t repeat)
 {
+    p->items[p->n_items++] = (struct rad_item){.shape = shape, .repeat = repeat};
+    p->shapes[shape].count += repeat;
+}
+
+/* A group that is new, or for which there is no room: seldom. Not inlined, so that finding a shape
+ * neither saves registers for it nor loads the key, just stored, in the wide pieces that copying it
+ * takes, as no processor forwards those from narrow stores. */
+__attribute__((noinline)) static enum rad_status add_slowly(struct rad_program *p,
+                                                            const struct rad_group_key *key,
+                                                            uint32_t repeat, struct rad_err *err)
+{
+    GROW(p, items, err);
     uint32_t shape = find(&p->shape_table, key);
     if (shape == 0) {
         RAD_TRY(add_shape(p, key, err));
         shape = (uint32_t)p->n_shapes;
     }
-    GROW(p, items, err);
-    p->items[p->n_items++] = (struct rad_item){.shape = shape - 1, .repeat = repeat};
-    p->shapes[shape - 1].count += repeat;
+    add_item(p, shape - 1, repeat);
+    return RAD_OK;
+}
+
+enum rad_status rad_program_add(struct rad_program *p, const struct rad_group_key *key,
+                                uint32_t repeat, struct rad_err *err)
+{
+    const uint32_t shape = find(&p->shape_table, key);
+    if (shape == 0 || p->n_items == p->cap_items)
+        return add_slowly(p, key, repeat, err);
+    add_item(p, shape - 1, repeat);
+    return RAD_OK;
+}
+
+/* Remember the shape of m tokens of this work. */
+__attribute__((noinline)) static enum rad_status add_tokens_slowly(struct rad_program *p,
+                                                                   enum rad_work work, uint32_t m,
+                                                                   uint32_t repeat,
+                                                                   struct rad_err *err)
+{
+    const struct rad_group group = {.m = m};
+    const struct rad_group_key key = rad_group_key(work, &group);
+    RAD_TRY(rad_program_add(p, &key, repeat, err));
+    p->last[work][m % RAD_N_LAST] = (struct rad_last_tokens){m, p->items[p->n_items - 1].shape};
     return RAD_OK;
 }
 
@@ -261,9 +294,11 @@ enum rad_status rad_program_add_tokens(struct rad_program *p, enum rad_work work
 {
     if (m == 0 || repeat == 0)
         return RAD_OK;
-    const struct rad_group group = {.m = m};
-    const struct rad_group_key key = rad_group_key(work, &group);
-    return rad_program_add(p, &key, repeat, err);
+    const struct rad_last_tokens *last = &p->last[work][m % RAD_N_LAST];
+    if (last->m != m || p->n_items == p->cap_items)
+        return add_tokens_slowly(p, work, (uint32_t)m, repeat, err);
+    add_item(p, last->shape, repeat);
+    return RAD_OK;
 }
 
 enum rad_status rad_program_end_step(struct rad_program *p, enum rad_phase phase, bool first,

@@ -12,7 +12,7 @@
 #include "spec/spec.h"
 #include "trace/trace.h"
 
-enum rad_work { RAD_WORK_LAYER, RAD_WORK_ROUTER, RAD_WORK_EMBED, RAD_WORK_HEAD };
+enum rad_work { RAD_WORK_LAYER, RAD_WORK_ROUTER, RAD_WORK_EMBED, RAD_WORK_HEAD, RAD_N_WORK };
 
 struct rad_base {
     enum rad_work work;
@@ -76,6 +76,12 @@ struct rad_group_table { /* open addressing */
     size_t cap_key;
 };
 
+/* Work of which only the number of tokens matters, found last: kept at m % RAD_N_LAST. */
+enum { RAD_N_LAST = 64 };
+struct rad_last_tokens {
+    uint32_t m, shape; /* m 0: nothing yet */
+};
+
 struct rad_program {
     struct rad_card card;
     enum rad_dtype dtype;
@@ -87,7 +93,8 @@ struct rad_program {
     size_t n_ops, n_key_ops, n_bases, n_shapes, n_items, n_steps;
     size_t cap_ops, cap_key_ops, cap_bases, cap_shapes, cap_items, cap_steps;
     struct rad_group_table base_table, shape_table;
-    struct rad_op attend;       /* of some group */
+    struct rad_op attend; /* of some group */
+    struct rad_last_tokens last[RAD_N_WORK][RAD_N_LAST];
     struct rad_program_sum sum; /* after rad_program_finish */
 };
 

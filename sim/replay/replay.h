@@ -147,7 +147,8 @@ struct rad_batcher {
     bool any_order; /* works on paths that go back or repeat */
     bool one_layer; /* all visits of a stage are to the same layer */
     int32_t (*n_stage)(int32_t n_layer, int32_t n_hop); /* n_hop: most visits of any token */
-    int32_t (*stage)(int32_t hop, int32_t layer);       /* hop: visits of the token before */
+    int32_t per_hop,
+        per_layer; /* stage = per_hop * visits of the token before + per_layer * layer */
 };
 
 const struct rad_batcher *const *rad_batchers(size_t *n);

@@ -18,22 +18,30 @@ struct tally {
 /* All zero unless touched in this step. */
 struct slot {
     struct tally tally;
-    int64_t n_keys;
-    int32_t stage, layer;
-    /* Used if queries share keys; else there is a query per sequence, and each reads its own. */
+    uint64_t n_keys;
+    int32_t stage, layer; /* constant */
+};
+
+/* Beside each slot, used if queries share keys; else there is a query per sequence, and each reads
+ * its own. */
+struct shared {
     int64_t kv_read, place_keys; /* place_keys: most keys of a query of the current place */
     int32_t n_seq, place;        /* sequences with queries; the place counted last, plus 1 */
 };
 
 struct rad_walk {
     struct rad_walk_options opt;
-    int64_t width;      /* slots of a stage: one, or one per layer */
-    uint32_t few;       /* smallest repeat */
-    struct slot *slots; /* [n_stage][width] */
-    uint64_t *touched;  /* one bit per slot */
-    int64_t *ends;      /* [n_stage] tokens for which it is the last stage */
-    int32_t last_stage; /* of the step so far; -1: none */
-    uint32_t *seen;     /* [n_layer] serial of the last token with a cache entry there */
+    size_t width;              /* slots of a stage: one, or one per layer */
+    size_t per_hop, per_layer; /* slots that a visit, a layer further on lies apart */
+    uint32_t few;              /* smallest repeat */
+    size_t n_slot, n_word;     /* n_word: of n_layer bits */
+    struct slot *slots;        /* [n_slot], that is [n_stage][width] */
+    struct shared *shared;     /* [n_slot] */
+    uint64_t *touched;         /* a bit per slot */
+    uint64_t *entries, *wider; /* [n_word], a bit per layer: with a cache entry of the current
+                                * token; repeated few + 1 times */
+    int64_t *ends;             /* [n_stage] tokens for which it is the last stage */
+    int32_t last_stage;        /* of the step so far; -1: none */
     uint32_t serial;
     int64_t m, live;             /* tokens of the step; of these, with any layer ahead */
     bool share_keys;             /* of the step */
@@ -55,26 +63,53 @@ static void begin_step(rad_walk *w)
     w->last_stage = -1;
 }
 
+/* Slots know their places, layers how often they repeat. */
+static void fill_constants(rad_walk *w)
+{
+    for (size_t i = 0; i < w->n_slot; i++) {
+        w->slots[i].stage = (int32_t)(i / w->width);
+        w->slots[i].layer = (int32_t)(w->width > 1 ? i % w->width : i / w->per_layer);
+    }
+    for (int32_t l = 0; l < w->opt.n_layer; l++)
+        w->wider[l / 64] |= (uint64_t)(w->opt.repeat[l] - w->few) << (l % 64);
+}
+
+static enum rad_status allocate(rad_walk *w, size_t n_stage, struct rad_err *err)
+{
+    w->n_slot = n_stage * w->width;
+    w->n_word = (size_t)w->opt.n_layer / 64 + 1;
+    w->slots = calloc(w->n_slot, sizeof *w->slots);
+    w->shared = calloc(w->n_slot, sizeof *w->shared);
+    w->touched = calloc(w->n_slot / 64 + 1, sizeof *w->touched);
+    w->ends = calloc(n_stage, sizeof *w->ends);
+    w->entries = calloc(w->n_word, sizeof *w->entries);
+    w->wider = calloc(w->n_word, sizeof *w->wider);
+    if (w->slots == NULL || w->shared == NULL || w->touched == NULL || w->ends == NULL ||
+        w->entries == NULL || w->wider == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate a step of %zu groups", w->n_slot);
+    return RAD_OK;
+}
+
 enum rad_status rad_walk_open(rad_walk **out, const struct rad_walk_options *opt,
                               struct rad_err *err)
 {
+    const struct rad_batcher *batcher = opt->batcher;
     *out = NULL;
     rad_walk *w = calloc(1, sizeof *w);
     if (w == NULL)
         return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate a step");
     w->opt = *opt;
     w->few = smallest(opt->repeat, opt->n_layer);
-    w->width = opt->batcher->one_layer ? 1 : opt->n_layer;
-    const size_t n_stage = (size_t)opt->batcher->n_stage(opt->n_layer, opt->n_hop);
-    const size_t n_slot = n_stage * (size_t)w->width;
-    w->slots = calloc(n_slot, sizeof *w->slots);
-    w->touched = calloc(n_slot / 64 + 1, sizeof *w->touched);
-    w->ends = calloc(n_stage, sizeof *w->ends);
-    w->seen = calloc((size_t)opt->n_layer, sizeof *w->seen);
-    if (w->slots == NULL || w->touched == NULL || w->ends == NULL || w->seen == NULL) {
+    w->width = batcher->one_layer ? 1 : (size_t)opt->n_layer;
+    w->per_hop = (size_t)batcher->per_hop * w->width;
+    w->per_layer = (size_t)batcher->per_layer * w->width + !batcher->one_layer;
+    const enum rad_status status =
+        allocate(w, (size_t)batcher->n_stage(opt->n_layer, opt->n_hop), err);
+    if (status != RAD_OK) {
         rad_walk_close(w);
-        return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate a step of %zu groups", n_slot);
+        return status;
     }
+    fill_constants(w);
     begin_step(w);
     *out = w;
     return RAD_OK;
@@ -85,9 +120,11 @@ void rad_walk_close(rad_walk *w)
     if (w == NULL)
         return;
     free(w->slots);
+    free(w->shared);
     free(w->touched);
     free(w->ends);
-    free(w->seen);
+    free(w->entries);
+    free(w->wider);
     free(w);
 }
 
@@ -107,68 +144,73 @@ static const struct tally tallies[8] = {
 };
 
 /* A query that shares the keys of its sequence: the most that any of them attends to are read. */
-static void add_shared_query(struct slot *slot, int64_t n_keys, int32_t place)
+static void add_shared_query(struct shared *s, int64_t n_keys, int32_t place)
 {
-    if (slot->place != place + 1) {
-        slot->kv_read += slot->place_keys;
-        slot->place_keys = 0;
-        slot->place = place + 1;
-        slot->n_seq++;
+    if (s->place != place + 1) {
+        s->kv_read += s->place_keys;
+        s->place_keys = 0;
+        s->place = place + 1;
+        s->n_seq++;
     }
-    if (n_keys > slot->place_keys)
-        slot->place_keys = n_keys;
+    if (n_keys > s->place_keys)
+        s->place_keys = n_keys;
 }
 
-/* Cache entries that a record writes, counting a layer once per token. */
-static int64_t entries(rad_walk *w, const struct rad_hop_rec *rec)
+/* Let a record fall into slot `index`. */
+static inline void add_record(struct slot *slot, const struct rad_hop_rec *rec)
 {
-    const bool writes = (rec->flags & (RAD_HOP_ATTN | RAD_HOP_PROJECT)) != 0;
-    const uint32_t before = w->seen[rec->layer];
-    w->seen[rec->layer] = writes ? w->serial : before;
-    return (int64_t)(writes & (before != w->serial)) * w->opt.repeat[rec->layer];
-}
-
-/* Let a record fall into its slot of the stage. */
-static struct slot *add_record(rad_walk *w, int32_t stage, const struct rad_hop_rec *rec)
-{
-    const size_t index = (size_t)stage * (size_t)w->width + (w->width > 1 ? rec->layer : 0);
     const struct tally *more = &tallies[rec->flags % 8];
-    struct slot *slot = &w->slots[index];
-    w->touched[index / 64] |= UINT64_C(1) << (index % 64);
-    slot->stage = stage;
-    slot->layer = rec->layer;
     slot->tally.m_kv_only += more->m_kv_only;
     slot->tally.attn_mlp += more->attn_mlp;
-    slot->n_keys += rec->flags & RAD_HOP_ATTN ? rec->n_keys : 0;
-    return slot;
+    slot->n_keys += rec->n_keys & -(uint64_t)(rec->flags & RAD_HOP_ATTN);
+}
+
+static inline void set_bit(uint64_t *bits, size_t i, uint64_t value)
+{
+    bits[i / 64] |= value << (i % 64);
+}
+
+/* How many cache entries the token wrote, and forget them. */
+static int64_t take_entries(rad_walk *w)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < w->n_word; i++) {
+        n += (int64_t)w->few * __builtin_popcountll(w->entries[i]);
+        n += __builtin_popcountll(w->entries[i] & w->wider[i]);
+        w->entries[i] = 0;
+    }
+    return n;
 }
 
 int64_t rad_walk_token(rad_walk *w, const struct rad_hop_rec *hop, int32_t n_hop, int32_t place,
                        bool share_keys)
 {
-    int32_t visit = 0, last = -1;
-    int64_t written = 0;
-    w->share_keys = share_keys;
-    w->serial++;
-    w->m++;
-    for (int32_t i = 0; i < n_hop; i++) {
-        const unsigned flags = hop[i].flags;
+    struct slot *const slots = w->slots;
+    uint64_t *const touched = w->touched, *const written = w->entries;
+    const size_t per_hop = w->per_hop, per_layer = w->per_layer;
+    size_t first = 0, last = 0; /* slot of layer 0 at the current hop; the last one touched, + 1 */
+    for (const struct rad_hop_rec *rec = hop; rec < hop + n_hop; rec++) {
+        const unsigned flags = rec->flags;
         if ((flags & (RAD_HOP_ATTN | RAD_HOP_MLP | RAD_HOP_PROJECT)) == 0)
             continue;
-        const int32_t stage = w->opt.batcher->stage(visit, hop[i].layer);
-        struct slot *slot = add_record(w, stage, &hop[i]);
-        last = stage > last ? stage : last;
+        const size_t index = first + rec->layer * per_layer;
+        add_record(&slots[index], rec);
+        set_bit(touched, index, 1);
+        set_bit(written, rec->layer, (flags & 1) | (flags >> 2 & 1)); /* ATTN or PROJECT */
         if (share_keys && (flags & RAD_HOP_ATTN))
-            add_shared_query(slot, hop[i].n_keys, place);
-        written += entries(w, &hop[i]);
-        visit += (flags & (RAD_HOP_ATTN | RAD_HOP_MLP)) != 0;
+            add_shared_query(&w->shared[index], rec->n_keys, place);
+        last = index >= last ? index + 1 : last;
+        first += (flags & (RAD_HOP_ATTN | RAD_HOP_MLP)) != 0 ? per_hop : 0;
     }
-    if (last >= 0) {
-        w->ends[last]++;
+    w->share_keys = share_keys;
+    w->m++;
+    if (last > 0) {
+        const int32_t stage = slots[last - 1].stage;
+        w->ends[stage]++;
         w->live++;
-        w->last_stage = last > w->last_stage ? last : w->last_stage;
+        w->last_stage = stage > w->last_stage ? stage : w->last_stage;
     }
-    return written;
+    return take_entries(w);
 }
 
 /* Tokens that decide after a stage. A visit to layer l is repeat[l] visits to layers of the card,
@@ -193,39 +235,49 @@ static enum rad_status end_stage(rad_walk *w, const struct stage *stage, struct 
     return rad_program_add_tokens(p, RAD_WORK_ROUTER, stage->decide[1], 1, err);
 }
 
+static inline void clear(rad_walk *w, struct slot *slot)
+{
+    slot->tally = (struct tally){0};
+    slot->n_keys = 0;
+    if (w->share_keys)
+        w->shared[slot - w->slots] = (struct shared){0};
+}
+
 /* Write a slot and empty it. */
 static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *stage,
                                   struct rad_err *err)
 {
     const uint32_t repeat = w->opt.repeat[slot->layer];
+    const struct shared *shared = &w->shared[slot - w->slots];
     const int64_t m = (int64_t)(slot->tally.m_kv_only & UINT32_MAX);
     const int64_t m_attn = (int64_t)(slot->tally.attn_mlp & UINT32_MAX);
+    const int64_t n_keys = (int64_t)slot->n_keys;
     const struct rad_group group = {
         .m = m,
         .m_attn = m_attn,
         .m_mlp = (int64_t)(slot->tally.attn_mlp >> 32),
         .m_kv_only = (int64_t)(slot->tally.m_kv_only >> 32),
-        .n_keys = slot->n_keys,
-        .kv_read_keys = w->share_keys ? slot->kv_read + slot->place_keys : slot->n_keys,
-        .n_seq = w->share_keys ? slot->n_seq : (int32_t)m_attn,
+        .n_keys = n_keys,
+        .kv_read_keys = w->share_keys ? shared->kv_read + shared->place_keys : n_keys,
+        .n_seq = w->share_keys ? shared->n_seq : (int32_t)m_attn,
         .partial = m < w->live,
     };
+    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
     stage->decide[repeat - w->few] += m;
     w->visits += m * repeat;
     w->half_visits += (group.m_attn + group.m_mlp) * repeat;
-    *slot = (struct slot){0};
-    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
+    clear(w, slot);
     return rad_program_add(w->opt.program, &key, repeat, err);
 }
 
 /* Write the slots of a word of touched bits; *stage is the stage of the slot written last. */
-static enum rad_status flush_word(rad_walk *w, int64_t word, struct stage *stage,
+static enum rad_status flush_word(rad_walk *w, size_t word, struct stage *stage,
                                   struct rad_err *err)
 {
     uint64_t bits = w->touched[word];
     w->touched[word] = 0;
     while (bits != 0) {
-        struct slot *slot = &w->slots[word * 64 + __builtin_ctzll(bits)];
+        struct slot *slot = &w->slots[word * 64 + (size_t)__builtin_ctzll(bits)];
         bits &= bits - 1;
         if (slot->stage != stage->number) {
             RAD_TRY(end_stage(w, stage, err));
@@ -241,7 +293,7 @@ enum rad_status rad_walk_flush(rad_walk *w, struct rad_err *err)
     struct stage stage = {.number = -1};
     if (w->opt.has_router)
         RAD_TRY(rad_program_add_tokens(w->opt.program, RAD_WORK_ROUTER, w->m, 1, err));
-    for (int64_t word = 0; word * 64 < (w->last_stage + 1) * w->width; word++)
+    for (size_t word = 0; word * 64 < (size_t)(w->last_stage + 1) * w->width; word++)
         RAD_TRY(flush_word(w, word, &stage, err));
     RAD_TRY(end_stage(w, &stage, err));
     begin_step(w);

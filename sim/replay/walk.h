@@ -19,7 +19,6 @@ struct rad_walk_options {
     const uint32_t *repeat; /* [n_layer] layers of the card that each stands for, two neighbouring
                              * numbers; borrowed */
     bool has_router;
-    int32_t max_hops; /* of the trace's card: no decision after this many visits */
 };
 
 /* Sums over all tokens walked. */

@@ -163,7 +163,12 @@ static enum rad_status write_card(const struct trainer *t, const struct rad_trai
                    (long long)(t->step * t->spec->batch * c->n_ctx));
     rad_buf_printf(&b, "| time | %.0f s on %d threads, products in %s |\n", t->seconds,
                    rad_pool_size(t->pool), rad_gemm_is_amx(t->worker[0].gemm) ? "bf16" : "fp32");
-    rad_buf_printf(&b, "| validation loss at full depth | %.4f nats per byte |\n", r->val_nll);
+    if (t->has_router)
+        rad_buf_printf(&b, "| validation loss at budget 1 (%.2f layers per token) | ",
+                       r->mean_depth);
+    else
+        rad_buf_printf(&b, "| validation loss | ");
+    rad_buf_printf(&b, "%.4f nats per byte |\n", r->val_nll);
     if (t->has_teacher)
         rad_buf_printf(&b, "| teacher | %s |\n", t->spec->teacher);
     if (t->has_policy)

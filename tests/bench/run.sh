@@ -38,5 +38,13 @@ PY
 
 echo
 echo "## Replay and sweep"
-[ -x "$build/bench_replay" ] && "$build/bench_replay"
-exit 0
+echo "A point on 10,000 tokens x 8 layers; limits of first_ms: 10 at batch 1, 2 at batch >= 8. The trace is of"
+echo "models/radial-tiny at budget 0.5 on tests/data."
+echo
+echo '```'
+texts=()
+for file in tests/data/*.txt; do texts+=(--text "$file"); done
+"$radial" eval models/radial-tiny "${texts[@]}" --policy radial:budget=0.5 \
+    --trace "$work/replay.db" --progress none >/dev/null
+"$build/bench_replay" -t "$work/replay.db"
+echo '```'

@@ -131,8 +131,8 @@ static void names_are_well_formed(void)
     const struct rad_batcher *const *batchers = rad_batchers(&n);
     CU_ASSERT_EQUAL(n, 2);
     for (size_t i = 0; i < n; i++)
-        CU_ASSERT(batchers[i]->stage != NULL && batchers[i]->n_stage != NULL &&
-                  strlen(batchers[i]->summary) > 0);
+        CU_ASSERT(batchers[i]->per_hop + batchers[i]->per_layer > 0 &&
+                  batchers[i]->n_stage != NULL && strlen(batchers[i]->summary) > 0);
     rad_plan_free(NULL);
 }
 
