@@ -35,7 +35,7 @@ FLAGS-sim/tensor := -O3 -fno-math-errno -fno-trapping-math -fassociative-math -f
 FLAGS-sim/train  := -O3 -ffp-contract=fast
 FLAGS-sim/cli    := -D_GNU_SOURCE
 avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
-FLAGS-sim/tensor/isa_avx2   := -mavx2 -mfma
+FLAGS-sim/tensor/isa_avx2   := -mavx2 -mfma -mf16c
 FLAGS-sim/tensor/isa_avx512 := $(avx512)
 FLAGS-sim/tensor/isa_amx    := $(avx512) -mavx512bf16 -mamx-tile -mamx-bf16
 TEST_DIRS := unit laws oracle regress fidelity

@@ -1,15 +1,9 @@
 /* gemm.c - matrix products: OpenBLAS in float32, AMX in bfloat16, and the linear layer's forms. */
 #include "tensor/amx.h"
-#include "tensor/tensor.h"
+#include "tensor/gemm_impl.h"
 
 #include <cblas.h>
 #include <stdlib.h>
-
-struct rad_gemm {
-    bool amx;
-    uint16_t *scratch;
-    size_t cap; /* in uint16_t */
-};
 
 enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode, struct rad_err *err)
 {
@@ -26,6 +20,7 @@ void rad_gemm_close(rad_gemm *g)
 {
     if (g == NULL)
         return;
+    rad_pool_close(g->pool);
     free(g->scratch);
     free(g);
 }

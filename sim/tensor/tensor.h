@@ -8,6 +8,7 @@
 #define RAD_TENSOR_H
 
 #include "base/err.h"
+#include "tensor/mat.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,7 +30,7 @@ void rad_tensor_describe(char *out, size_t size);
  * float32 on AMX tiles; falls back to F32 where the CPU has no AMX. */
 enum rad_gemm_mode { RAD_GEMM_F32, RAD_GEMM_BF16 };
 
-typedef struct rad_gemm rad_gemm; /* scratch of one thread */
+/* rad_gemm (mat.h): scratch, and threads if rad_gemm_threads was called; used by one caller. */
 
 RAD_MUST_CHECK enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode,
                                              struct rad_err *err);

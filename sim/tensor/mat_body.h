@@ -1,0 +1,228 @@
+/* mat_body.h - products of rows with rows of weights, compiled once per instruction set.
+ *
+ * Both operands are contiguous in k, so a tile of M x R dot products needs no repacking: M rows of
+ * x and R rows of w are loaded once for M R multiplications, and the vectors are summed up at the
+ * end. Up to 4 rows of x read the weights as they are stored: that is bound by memory, so that 4
+ * rows cost what 1 costs. For more, R rows of w are widened to float32 once, in blocks of k that
+ * stay in the first cache, and pass by all rows of x. Rows that a tile has too many of repeat the
+ * last one and are not stored. */
+#include "tensor/mat_impl.h"
+#include "tensor/vec.h"
+
+#define MAT_CAT_(a, b) a##b
+#define MAT_CAT(a, b) MAT_CAT_(a, b)
+
+#if VW == 16
+enum { FEW_R = 4, TILE_R = 6 }; /* 4 x 6 sums in 32 registers */
+#else
+enum { FEW_R = 2, TILE_R = 3 }; /* 4 x 3 sums in 16 */
+#endif
+enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768, QUANT = 32 };
+
+/* ---- reading weights ----------------------------------------------------------------------- */
+
+enum { Q8_BYTES = 34, Q4_BYTES = 18 };
+
+/* Values k..k+VW of a row; k is a multiple of VW. */
+INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
+{
+    switch (type) {
+    case RAD_MAT_F16:
+        return v_f16(row + 2 * k);
+    case RAD_MAT_BF16:
+        return v_bf16(row + 2 * k);
+    case RAD_MAT_Q8_0: {
+        const uint8_t *block = row + k / QUANT * Q8_BYTES;
+        return v_f16_all(block) * v_int8(block + 2 + k % QUANT);
+    }
+    case RAD_MAT_Q4_0: {
+        const uint8_t *block = row + k / QUANT * Q4_BYTES;
+        return v_f16_all(block) * v_nibble(block + 2 + k % 16, k % QUANT >= 16);
+    }
+    default:
+        return v_load(row + 4 * k);
+    }
+}
+
+/* The last n < VW values of a row, zeros behind them. */
+INLINE vf take_first(enum rad_mat_type type, const uint8_t *row, size_t k, size_t n)
+{
+    uint8_t copy[4 * VW] = {0};
+    const size_t size = type == RAD_MAT_F32 ? 4 : 2;
+    memcpy(copy, row + size * k, size * n);
+    return take(type, copy, 0);
+}
+
+INLINE void widen(enum rad_mat_type type, size_t n, const uint8_t *row, size_t k, float *out)
+{
+    size_t i = 0;
+    for (; i + VW <= n; i += VW)
+        v_store(out + i, take(type, row, k + i));
+    if (i < n) {
+        const vf last = take_first(type, row, k + i, n - i);
+        memcpy(out + i, &last, (n - i) * sizeof *out);
+    }
+}
+
+/* ---- tiles --------------------------------------------------------------------------------- */
+
+struct tile {
+    const float *x[TILE_M];
+    const uint8_t *w[TILE_R_MAX];
+    size_t ahead; /* bytes from a row of w to the one that is fetched in advance */
+};
+
+/* Bytes of k values. */
+INLINE size_t bytes_of(enum rad_mat_type type, size_t k)
+{
+    return type == RAD_MAT_Q8_0   ? k / QUANT * Q8_BYTES + k % QUANT
+           : type == RAD_MAT_Q4_0 ? k / QUANT * Q4_BYTES + k % QUANT / 2
+           : type == RAD_MAT_F32  ? 4 * k
+                                  : 2 * k;
+}
+
+/* sum[r] = the products of tile row r with M rows of x, over k values. */
+INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k, v4 *sum)
+{
+    vf acc[TILE_R_MAX][TILE_M] = {{{0}}};
+    size_t p = 0;
+    for (; p + VW <= k; p += VW) {
+        vf x[TILE_M];
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++)
+            x[i] = v_load(t->x[i] + p);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const vf w = take(type, t->w[r], p);
+            if (R == FEW_R)
+                __builtin_prefetch(t->w[r] + t->ahead + bytes_of(type, p));
+#pragma GCC unroll 4
+            for (int i = 0; i < M; i++)
+                acc[r][i] += w * x[i];
+        }
+    }
+    if (p < k)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const vf w = take_first(type, t->w[r], p, k - p);
+#pragma GCC unroll 4
+            for (int i = 0; i < M; i++)
+                acc[r][i] += w * v_load_first(t->x[i] + p, k - p);
+        }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+        sum[r] = v_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+}
+
+INLINE void multiply_any(enum rad_mat_type type, int m, int R, const struct tile *t, size_t k,
+                         v4 *sum)
+{
+    switch (m) {
+    case 1:
+        multiply(type, 1, R, t, k, sum);
+        break;
+    case 2:
+        multiply(type, 2, R, t, k, sum);
+        break;
+    case 3:
+        multiply(type, 3, R, t, k, sum);
+        break;
+    default:
+        multiply(type, 4, R, t, k, sum);
+    }
+}
+
+/* Store m x n sums at row i, column j of the strip; first: nothing is there yet. */
+INLINE void put(const struct rad_strip *s, const int32_t at[2], const int32_t size[2], bool first,
+                const v4 *sum)
+{
+    for (int32_t i = 0; i < size[0]; i++) {
+        float *y = s->y + (size_t)(at[0] + i) * s->ldy + at[1];
+        for (int32_t r = 0; r < size[1]; r++)
+            y[r] = sum[r][i] + (!first ? y[r] : s->bias != NULL ? s->bias[at[1] + r] : 0.0f);
+    }
+}
+
+INLINE int32_t least(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- strips -------------------------------------------------------------------------------- */
+
+INLINE void few_rows(enum rad_mat_type type, const struct rad_strip *s)
+{
+    struct tile t = {.ahead = FEW_R * s->w_bytes};
+    for (int32_t i = 0; i < s->m; i++)
+        t.x[i] = s->x + (size_t)i * s->ldx;
+    for (int32_t j = 0; j < s->n; j += FEW_R) {
+        v4 sum[TILE_R_MAX];
+        for (int32_t r = 0; r < FEW_R; r++)
+            t.w[r] = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
+        multiply_any(type, s->m, FEW_R, &t, (size_t)s->k, sum);
+        put(s, (const int32_t[2]){0, j}, (const int32_t[2]){s->m, least(FEW_R, s->n - j)}, true,
+            sum);
+    }
+}
+
+/* R rows of w that t points to, k values from k0, with all rows of x. */
+INLINE void pass_rows(const struct rad_strip *s, struct tile *t, int32_t j, int32_t k0)
+{
+    const int32_t k = least(KC, s->k - k0), n = least(TILE_R, s->n - j);
+    for (int32_t i = 0; i < s->m; i += TILE_M) {
+        v4 sum[TILE_R_MAX];
+        const int32_t m = least(TILE_M, s->m - i);
+        for (int32_t r = 0; r < m; r++)
+            t->x[r] = s->x + (size_t)(i + r) * s->ldx + k0;
+        multiply_any(RAD_MAT_F32, m, TILE_R, t, (size_t)k, sum);
+        put(s, (const int32_t[2]){i, j}, (const int32_t[2]){m, n}, k0 == 0, sum);
+    }
+}
+
+INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
+{
+    float wide[TILE_R_MAX][KC];
+    struct tile t = {0};
+    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
+        for (int32_t j = 0; j < s->n; j += TILE_R) {
+            for (int32_t r = 0; r < TILE_R; r++) {
+                const uint8_t *row = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
+                t.w[r] = type == RAD_MAT_F32 ? row + 4 * (size_t)k0 : (const uint8_t *)wide[r];
+                if (type != RAD_MAT_F32)
+                    widen(type, (size_t)least(KC, s->k - k0), row, (size_t)k0, wide[r]);
+            }
+            pass_rows(s, &t, j, k0);
+        }
+}
+
+INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)
+{
+    if (s->m <= TILE_M)
+        few_rows(type, s);
+    else
+        many_rows(type, s);
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+#define MAT_KERNEL(name, type)                                                                     \
+    static void mul_##name(const struct rad_strip *s)                                              \
+    {                                                                                              \
+        strip(type, s);                                                                            \
+    }                                                                                              \
+    static void row_##name(size_t k, const uint8_t *row, float *out)                               \
+    {                                                                                              \
+        widen(type, k, row, 0, out);                                                               \
+    }
+MAT_KERNEL(f32, RAD_MAT_F32)
+MAT_KERNEL(f16, RAD_MAT_F16)
+MAT_KERNEL(bf16, RAD_MAT_BF16)
+MAT_KERNEL(q8_0, RAD_MAT_Q8_0)
+MAT_KERNEL(q4_0, RAD_MAT_Q4_0)
+
+const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA);
+const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA) = {
+    .name = ISA_NAME,
+    .mul = {mul_f32, mul_f16, mul_bf16, mul_q8_0, mul_q4_0},
+    .row = {row_f32, row_f16, row_bf16, row_q8_0, row_q4_0},
+};

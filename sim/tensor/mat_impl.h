@@ -1,0 +1,29 @@
+/* mat_impl.h - private to tensor/: the kernels behind mat.h, one table per instruction set. */
+#ifndef RAD_TENSOR_MAT_IMPL_H
+#define RAD_TENSOR_MAT_IMPL_H
+
+#include "tensor/tensor.h"
+
+/* y[m][n] = x[m][k] w[n][k]^T + bias[n]: what one call of a kernel does. Byte strides for w, floats
+ * for the others. */
+struct rad_strip {
+    int32_t m, n, k;
+    const float *x;
+    size_t ldx;
+    const uint8_t *w;
+    size_t w_bytes;
+    const float *bias; /* NULL: none */
+    float *y;
+    size_t ldy;
+};
+
+struct rad_mat_kernels {
+    const char *name;
+    void (*mul[RAD_N_MAT_TYPE])(const struct rad_strip *s);
+    void (*row[RAD_N_MAT_TYPE])(size_t k, const uint8_t *row, float *out);
+};
+
+/* The fastest build for this CPU (a constant table). */
+const struct rad_mat_kernels *rad_mat_kernels(void);
+
+#endif
