@@ -4,9 +4,10 @@
  * short runs, and a futex round trip for each costs more than the work. Then it sleeps on a
  * condition.
  *
- * In a fixed run every worker has its share and must come. In a shared run tasks are claimed one by
- * one, and whoever comes too late finds none left: a worker that the system lets wait holds nobody
- * up. Generation and number of unclaimed tasks are one word, so a claim cannot hit another run. */
+ * In a fixed run every worker has its share and must come. In a shared run everyone claims tasks
+ * one by one, first those of the own lane, then those left in others: neighbours stay on one
+ * thread, and a worker that the system lets wait holds nobody up. Generation and number of
+ * unclaimed tasks of a lane are one word, so a claim cannot hit another run. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -28,9 +29,13 @@ struct worker {
     int index;
 };
 
+struct lane {
+    _Alignas(CACHE_LINE) _Atomic uint64_t left; /* generation, unclaimed tasks */
+};
+
 struct rad_pool {
     /* Apart from each other, so that finishing workers do not disturb those that poll. */
-    _Alignas(CACHE_LINE) _Atomic uint64_t state; /* generation, SHARED or not, unclaimed tasks */
+    _Alignas(CACHE_LINE) _Atomic uint64_t state; /* generation, SHARED or not */
     _Alignas(CACHE_LINE) atomic_int unfinished;
     _Alignas(CACHE_LINE) atomic_int idle; /* workers that sleep */
     atomic_int caller_sleeps;
@@ -42,6 +47,7 @@ struct rad_pool {
     int size;
     bool stop;
     struct worker *worker; /* [size - 1], threads 1.. */
+    struct lane *lane;     /* [size] */
 };
 
 static void pause_cpu(void)
@@ -113,21 +119,34 @@ static void finish(rad_pool *pool)
         wake(pool, &pool->caller_sleeps, &pool->finished);
 }
 
-/* Claim and run tasks of the generation of state until none are left. The job is read after a state
- * of its run was, and no other can be set before the claimed task is done. */
-static void run_shared(rad_pool *pool, uint64_t state, int thread)
+/* One past the last task of a lane: the first of the next one. */
+static int lane_end(int n_task, int size, int lane)
 {
-    const uint64_t run = state / GENERATION;
-    while (state / GENERATION == run && state % SHARED > 0) {
+    return (int)((int64_t)n_task * (lane + 1) / size);
+}
+
+/* Claim and run tasks of a lane. The job is read after a word of its run was, and no other job can
+ * be set before the claimed task is done. */
+static void run_lane(rad_pool *pool, uint64_t run, int lane, int thread)
+{
+    uint64_t left = atomic_load(&pool->lane[lane].left);
+    while (left / GENERATION == run && left % GENERATION > 0) {
         rad_pool_fn *const fn = atomic_load(&pool->fn);
         void *const ctx = atomic_load(&pool->ctx);
-        const int task = atomic_load(&pool->n_task) - (int)(state % SHARED);
-        if (!atomic_compare_exchange_strong(&pool->state, &state, state - 1))
-            continue; /* state is what was found instead */
-        state--;
+        const int end = lane_end(atomic_load(&pool->n_task), pool->size, lane);
+        const int task = end - (int)(left % GENERATION);
+        if (!atomic_compare_exchange_strong(&pool->lane[lane].left, &left, left - 1))
+            continue; /* left is what was found instead */
+        left--;
         fn(ctx, task, thread);
         finish(pool);
     }
+}
+
+static void run_shared(rad_pool *pool, uint64_t run, int thread)
+{
+    for (int i = 0; i < pool->size; i++)
+        run_lane(pool, run, (thread + i) % pool->size, thread);
 }
 
 static void *work(void *arg)
@@ -140,7 +159,7 @@ static void *work(void *arg)
         if (pool->stop)
             return NULL;
         if (state & SHARED) {
-            run_shared(pool, state, self->index);
+            run_shared(pool, seen, self->index);
             continue;
         }
         run_fixed(pool, self->index);
@@ -148,12 +167,15 @@ static void *work(void *arg)
     }
 }
 
-static uint64_t start(rad_pool *pool, uint64_t low)
+static uint64_t next_run(const rad_pool *pool)
 {
-    const uint64_t run = (atomic_load(&pool->state) / GENERATION + 1) % GENERATION;
-    atomic_store(&pool->state, run * GENERATION + low);
+    return (atomic_load(&pool->state) / GENERATION + 1) % GENERATION;
+}
+
+static void start(rad_pool *pool, uint64_t state)
+{
+    atomic_store(&pool->state, state);
     wake(pool, &pool->idle, &pool->started);
-    return run * GENERATION + low;
 }
 
 static bool run_alone(const rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx)
@@ -178,7 +200,7 @@ void rad_pool_run(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx)
         return;
     set_job(pool, n_task, fn, ctx);
     atomic_store(&pool->unfinished, pool->size - 1);
-    (void)start(pool, 0);
+    start(pool, next_run(pool) * GENERATION);
     run_fixed(pool, 0);
     await_finish(pool);
 }
@@ -189,7 +211,14 @@ void rad_pool_share(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx)
         return;
     set_job(pool, n_task, fn, ctx);
     atomic_store(&pool->unfinished, n_task);
-    run_shared(pool, start(pool, SHARED + (uint64_t)n_task), 0);
+    const uint64_t run = next_run(pool);
+    for (int i = 0, from = 0; i < pool->size; i++) {
+        const int end = lane_end(n_task, pool->size, i);
+        atomic_store(&pool->lane[i].left, run * GENERATION + (uint64_t)(end - from));
+        from = end;
+    }
+    start(pool, run * GENERATION + SHARED);
+    run_shared(pool, run, 0);
     await_finish(pool);
 }
 
@@ -203,12 +232,13 @@ void rad_pool_close(rad_pool *pool)
     if (pool == NULL)
         return;
     pool->stop = true;
-    (void)start(pool, 0);
+    start(pool, next_run(pool) * GENERATION);
     for (int i = 0; i < pool->size - 1; i++)
         pthread_join(pool->worker[i].thread, NULL);
     pthread_cond_destroy(&pool->finished);
     pthread_cond_destroy(&pool->started);
     pthread_mutex_destroy(&pool->mutex);
+    free(pool->lane);
     free(pool->worker);
     free(pool);
 }
@@ -220,10 +250,15 @@ static rad_pool *allocate(int n_threads)
         return NULL;
     memset(pool, 0, sizeof *pool);
     pool->worker = calloc((size_t)n_threads, sizeof *pool->worker);
-    if (pool->worker == NULL) {
+    pool->lane = aligned_alloc(CACHE_LINE, (size_t)n_threads * sizeof *pool->lane);
+    if (pool->worker == NULL || pool->lane == NULL) {
+        free(pool->lane);
+        free(pool->worker);
         free(pool);
         return NULL;
     }
+    for (int i = 0; i < n_threads; i++)
+        atomic_init(&pool->lane[i].left, 0);
     atomic_init(&pool->state, 0);
     atomic_init(&pool->fn, NULL);
     atomic_init(&pool->ctx, NULL);

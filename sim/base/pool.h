@@ -28,8 +28,9 @@ typedef void rad_pool_fn(void *ctx, int task, int thread);
  * order. */
 void rad_pool_run(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx);
 
-/* The same, but each task runs on any thread that is free, taken in order: for tasks that do not
- * care which. Nobody waits for a thread that the system has not let run yet. */
+/* The same for tasks that do not care who runs them: a thread starts with tasks in a row of its own
+ * and goes on with what others have left. Nobody waits for a thread that the system has not let run
+ * yet. */
 void rad_pool_share(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx);
 
 #endif

@@ -17,7 +17,7 @@ enum { FEW_R = 4, TILE_R = 6 }; /* 4 x 6 sums in 32 registers */
 #else
 enum { FEW_R = 2, TILE_R = 3 }; /* 4 x 3 sums in 16 */
 #endif
-enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768, QUANT = 32 };
+enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768, QUANT = 32, LINE = 64 };
 
 /* ---- reading weights ----------------------------------------------------------------------- */
 
@@ -69,33 +69,26 @@ INLINE void widen(enum rad_mat_type type, size_t n, const uint8_t *row, size_t k
 struct tile {
     const float *x[TILE_M];
     const uint8_t *w[TILE_R_MAX];
-    size_t ahead; /* bytes from a row of w to the one that is fetched in advance */
+    const uint8_t *fetch; /* what to fetch in advance, in the order of memory */
+    int32_t lines;        /* how many cache lines of it per step of k */
 };
-
-/* Bytes of k values. */
-INLINE size_t bytes_of(enum rad_mat_type type, size_t k)
-{
-    return type == RAD_MAT_Q8_0   ? k / QUANT * Q8_BYTES + k % QUANT
-           : type == RAD_MAT_Q4_0 ? k / QUANT * Q4_BYTES + k % QUANT / 2
-           : type == RAD_MAT_F32  ? 4 * k
-                                  : 2 * k;
-}
 
 /* sum[r] = the products of tile row r with M rows of x, over k values. */
 INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k, v4 *sum)
 {
     vf acc[TILE_R_MAX][TILE_M] = {{{0}}};
+    const uint8_t *fetch = t->fetch;
     size_t p = 0;
     for (; p + VW <= k; p += VW) {
         vf x[TILE_M];
+        for (int32_t i = 0; i < t->lines; i++, fetch += LINE)
+            __builtin_prefetch(fetch);
 #pragma GCC unroll 4
         for (int i = 0; i < M; i++)
             x[i] = v_load(t->x[i] + p);
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
             const vf w = take(type, t->w[r], p);
-            if (R == FEW_R)
-                __builtin_prefetch(t->w[r] + t->ahead + bytes_of(type, p));
 #pragma GCC unroll 4
             for (int i = 0; i < M; i++)
                 acc[r][i] += w * x[i];
@@ -150,15 +143,26 @@ INLINE int32_t least(int32_t a, int32_t b)
 
 /* ---- strips -------------------------------------------------------------------------------- */
 
+/* Fetching in advance: the next R rows of w lie behind these R. Reading several rows at once gets
+ * half of the bandwidth on some CPUs (measured on Zen 4: 16 against 30 GB/s), so what will be
+ * needed is called for in the order of memory while the present rows are multiplied, spread evenly
+ * over n_step steps. */
+INLINE int32_t lines_per_step(size_t bytes, size_t n_step)
+{
+    return (int32_t)((bytes / LINE + n_step) / (n_step + 1));
+}
+
 INLINE void few_rows(enum rad_mat_type type, const struct rad_strip *s)
 {
-    struct tile t = {.ahead = FEW_R * s->w_bytes};
+    const size_t ahead = FEW_R * s->w_bytes;
+    struct tile t = {.lines = lines_per_step(ahead, (size_t)s->k / VW)};
     for (int32_t i = 0; i < s->m; i++)
         t.x[i] = s->x + (size_t)i * s->ldx;
     for (int32_t j = 0; j < s->n; j += FEW_R) {
         v4 sum[TILE_R_MAX];
         for (int32_t r = 0; r < FEW_R; r++)
             t.w[r] = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
+        t.fetch = t.w[0] + ahead;
         multiply_any(type, s->m, FEW_R, &t, (size_t)s->k, sum);
         put(s, (const int32_t[2]){0, j}, (const int32_t[2]){s->m, least(FEW_R, s->n - j)}, true,
             sum);
@@ -176,15 +180,19 @@ INLINE void pass_rows(const struct rad_strip *s, struct tile *t, int32_t j, int3
             t->x[r] = s->x + (size_t)(i + r) * s->ldx + k0;
         multiply_any(RAD_MAT_F32, m, TILE_R, t, (size_t)k, sum);
         put(s, (const int32_t[2]){i, j}, (const int32_t[2]){m, n}, k0 == 0, sum);
+        t->fetch += (size_t)t->lines * (size_t)(k / VW) * LINE;
     }
 }
 
 INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
 {
     float wide[TILE_R_MAX][KC];
-    struct tile t = {0};
-    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
-        for (int32_t j = 0; j < s->n; j += TILE_R) {
+    const size_t ahead = TILE_R * s->w_bytes;
+    const size_t n_step = (size_t)s->k / VW * (size_t)((s->m + TILE_M - 1) / TILE_M);
+    struct tile t = {.lines = lines_per_step(ahead, n_step)};
+    for (int32_t j = 0; j < s->n; j += TILE_R) {
+        t.fetch = s->w + (size_t)j * s->w_bytes + ahead;
+        for (int32_t k0 = 0; k0 < s->k; k0 += KC) {
             for (int32_t r = 0; r < TILE_R; r++) {
                 const uint8_t *row = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
                 t.w[r] = type == RAD_MAT_F32 ? row + 4 * (size_t)k0 : (const uint8_t *)wide[r];
@@ -193,6 +201,7 @@ INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
             }
             pass_rows(s, &t, j, k0);
         }
+    }
 }
 
 INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)

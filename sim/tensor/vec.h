@@ -96,19 +96,29 @@ INLINE vf v_f16_all(const void *p)
 #endif
 }
 
-INLINE vf v_int8(const void *p)
+/* VW bytes as signed 32-bit numbers. */
+INLINE vi v_bytes(const void *p)
 {
+#if defined(__AVX512F__)
+    return (vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(p));
+#elif defined(__AVX2__)
+    return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(p));
+#else
     vb b;
     memcpy(&b, p, sizeof b);
-    return __builtin_convertvector(__builtin_convertvector(b, vi), vf);
+    return (vi){b[0], b[1], b[2], b[3]};
+#endif
+}
+
+INLINE vf v_int8(const void *p)
+{
+    return __builtin_convertvector(v_bytes(p), vf);
 }
 
 /* Low or high halves of bytes, less 8. */
 INLINE vf v_nibble(const void *p, bool high)
 {
-    vb b;
-    memcpy(&b, p, sizeof b);
-    const vi w = __builtin_convertvector(b, vi);
+    const vi w = v_bytes(p);
     return __builtin_convertvector(((high ? w >> 4 : w) & 15) - 8, vf);
 }
 
