@@ -81,6 +81,22 @@ static void plan(struct region *r)
     r->n_task = r->first[r->n_job];
 }
 
+/* The weights of the task after that of rows w0.. of job i. */
+static void set_next(const struct region *r, int32_t i, int32_t w0, struct rad_strip *s)
+{
+    const struct rad_mat *w = r->job[i].w;
+    size_t bytes = s->w_bytes;
+    int32_t n = w->n_out - w0 - s->n;
+    s->next = s->w + (size_t)s->n * bytes;
+    if (n <= 0 && i + 1 < r->n_job) {
+        w = r->job[++i].w;
+        bytes = rad_mat_row_bytes(w->type, w->n_in);
+        n = w->n_out;
+        s->next = w->data;
+    }
+    s->next_bytes = (size_t)(n < 0 ? 0 : n < r->rows[i] ? n : r->rows[i]) * bytes;
+}
+
 static void multiply_task(void *ctx, int task, int thread)
 {
     const struct region *r = ctx;
@@ -94,7 +110,7 @@ static void multiply_task(void *ctx, int task, int thread)
     const int32_t x0 = (task - r->first[i]) / per_block * BLOCK_M;
     const int32_t w0 = (task - r->first[i]) % per_block * r->rows[i];
     const size_t ldy = (size_t)(r->job[i].ldy != 0 ? r->job[i].ldy : w->n_out);
-    const struct rad_strip s = {
+    struct rad_strip s = {
         .m = r->m - x0 < BLOCK_M ? r->m - x0 : BLOCK_M,
         .n = w->n_out - w0 < r->rows[i] ? w->n_out - w0 : r->rows[i],
         .k = w->n_in,
@@ -106,6 +122,7 @@ static void multiply_task(void *ctx, int task, int thread)
         .y = r->job[i].y + (size_t)x0 * ldy + w0,
         .ldy = ldy,
     };
+    set_next(r, i, w0, &s);
     r->kern->mul[w->type](&s);
 }
 

@@ -69,9 +69,16 @@ INLINE void widen(enum rad_mat_type type, size_t n, const uint8_t *row, size_t k
 struct tile {
     const float *x[TILE_M];
     const uint8_t *w[TILE_R_MAX];
-    const uint8_t *fetch; /* what to fetch in advance, in the order of memory */
-    int32_t lines;        /* how many cache lines of it per step of k */
+    const uint8_t *fetch, *fetch_end; /* what to call into the second cache in advance */
+    int32_t lines;                    /* how many cache lines of it per step of k */
 };
+
+/* Bytes of k values, k a multiple of 32 for blocks. */
+INLINE size_t bytes_of(enum rad_mat_type type, size_t k)
+{
+    static const uint8_t per_32[RAD_N_MAT_TYPE] = {128, 64, 64, Q8_BYTES, Q4_BYTES};
+    return k * per_32[type] / QUANT;
+}
 
 /* sum[r] = the products of tile row r with M rows of x, over k values. */
 INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k, v4 *sum)
@@ -82,7 +89,7 @@ INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t,
     for (; p + VW <= k; p += VW) {
         vf x[TILE_M];
         for (int32_t i = 0; i < t->lines; i++, fetch += LINE)
-            __builtin_prefetch(fetch);
+            __builtin_prefetch(fetch, 0, 2);
 #pragma GCC unroll 4
         for (int i = 0; i < M; i++)
             x[i] = v_load(t->x[i] + p);
@@ -143,65 +150,61 @@ INLINE int32_t least(int32_t a, int32_t b)
 
 /* ---- strips -------------------------------------------------------------------------------- */
 
-/* Fetching in advance: the next R rows of w lie behind these R. Reading several rows at once gets
- * half of the bandwidth on some CPUs (measured on Zen 4: 16 against 30 GB/s), so what will be
- * needed is called for in the order of memory while the present rows are multiplied, spread evenly
- * over n_step steps. */
-INLINE int32_t lines_per_step(size_t bytes, size_t n_step)
+/* Reading several rows at once gets half of the bandwidth on some CPUs (measured on Zen 4: 16
+ * against 30 GB/s), so the next strip is called into the second cache in the order of memory while
+ * this one is multiplied, spread evenly over the steps of all its tiles. */
+INLINE struct tile start_fetch(const struct rad_strip *s, int32_t R)
 {
-    return (int32_t)((bytes / LINE + n_step) / (n_step + 1));
+    const size_t n_tile = (size_t)((s->n + R - 1) / R) * (size_t)((s->m + TILE_M - 1) / TILE_M);
+    const size_t n_step = n_tile * (size_t)(s->k / VW) + 1;
+    return (struct tile){.fetch = s->next,
+                         .lines = (int32_t)((s->next_bytes / LINE + n_step - 1) / n_step),
+                         .fetch_end = s->next + s->next_bytes};
+}
+
+/* One tile; m x R of it are stored, the rest repeats. */
+INLINE void run_tile(enum rad_mat_type type, int R, const struct rad_strip *s, struct tile *t,
+                     const int32_t at[3])
+{
+    const int32_t i = at[0], j = at[1], k0 = at[2];
+    const int32_t k = least(KC, s->k - k0), m = least(TILE_M, s->m - i);
+    v4 sum[TILE_R_MAX];
+    for (int32_t r = 0; r < m; r++)
+        t->x[r] = s->x + (size_t)(i + r) * s->ldx + k0;
+    if (t->fetch >= t->fetch_end)
+        t->lines = 0;
+    multiply_any(type, m, R, t, (size_t)k, sum);
+    t->fetch += (size_t)t->lines * (size_t)(k / VW) * LINE;
+    put(s, (const int32_t[2]){i, j}, (const int32_t[2]){m, least(R, s->n - j)}, k0 == 0, sum);
 }
 
 INLINE void few_rows(enum rad_mat_type type, const struct rad_strip *s)
 {
-    const size_t ahead = FEW_R * s->w_bytes;
-    struct tile t = {.lines = lines_per_step(ahead, (size_t)s->k / VW)};
-    for (int32_t i = 0; i < s->m; i++)
-        t.x[i] = s->x + (size_t)i * s->ldx;
-    for (int32_t j = 0; j < s->n; j += FEW_R) {
-        v4 sum[TILE_R_MAX];
-        for (int32_t r = 0; r < FEW_R; r++)
-            t.w[r] = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
-        t.fetch = t.w[0] + ahead;
-        multiply_any(type, s->m, FEW_R, &t, (size_t)s->k, sum);
-        put(s, (const int32_t[2]){0, j}, (const int32_t[2]){s->m, least(FEW_R, s->n - j)}, true,
-            sum);
-    }
-}
-
-/* R rows of w that t points to, k values from k0, with all rows of x. */
-INLINE void pass_rows(const struct rad_strip *s, struct tile *t, int32_t j, int32_t k0)
-{
-    const int32_t k = least(KC, s->k - k0), n = least(TILE_R, s->n - j);
-    for (int32_t i = 0; i < s->m; i += TILE_M) {
-        v4 sum[TILE_R_MAX];
-        const int32_t m = least(TILE_M, s->m - i);
-        for (int32_t r = 0; r < m; r++)
-            t->x[r] = s->x + (size_t)(i + r) * s->ldx + k0;
-        multiply_any(RAD_MAT_F32, m, TILE_R, t, (size_t)k, sum);
-        put(s, (const int32_t[2]){i, j}, (const int32_t[2]){m, n}, k0 == 0, sum);
-        t->fetch += (size_t)t->lines * (size_t)(k / VW) * LINE;
-    }
+    struct tile t = start_fetch(s, FEW_R);
+    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
+        for (int32_t j = 0; j < s->n; j += FEW_R) {
+            for (int32_t r = 0; r < FEW_R; r++)
+                t.w[r] = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes +
+                         bytes_of(type, (size_t)k0);
+            run_tile(type, FEW_R, s, &t, (const int32_t[3]){0, j, k0});
+        }
 }
 
 INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
 {
     float wide[TILE_R_MAX][KC];
-    const size_t ahead = TILE_R * s->w_bytes;
-    const size_t n_step = (size_t)s->k / VW * (size_t)((s->m + TILE_M - 1) / TILE_M);
-    struct tile t = {.lines = lines_per_step(ahead, n_step)};
-    for (int32_t j = 0; j < s->n; j += TILE_R) {
-        t.fetch = s->w + (size_t)j * s->w_bytes + ahead;
-        for (int32_t k0 = 0; k0 < s->k; k0 += KC) {
+    struct tile t = start_fetch(s, TILE_R);
+    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
+        for (int32_t j = 0; j < s->n; j += TILE_R) {
             for (int32_t r = 0; r < TILE_R; r++) {
                 const uint8_t *row = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
                 t.w[r] = type == RAD_MAT_F32 ? row + 4 * (size_t)k0 : (const uint8_t *)wide[r];
                 if (type != RAD_MAT_F32)
                     widen(type, (size_t)least(KC, s->k - k0), row, (size_t)k0, wide[r]);
             }
-            pass_rows(s, &t, j, k0);
+            for (int32_t i = 0; i < s->m; i += TILE_M)
+                run_tile(RAD_MAT_F32, TILE_R, s, &t, (const int32_t[3]){i, j, k0});
         }
-    }
 }
 
 INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)

@@ -15,6 +15,8 @@ struct rad_strip {
     const float *bias; /* NULL: none */
     float *y;
     size_t ldy;
+    const uint8_t *next; /* what the same thread reads next, NULL: not known */
+    size_t next_bytes;
 };
 
 struct rad_mat_kernels {
