@@ -59,6 +59,11 @@ RAD_MUST_CHECK enum rad_status rad_gemm_threads(rad_gemm *g, int32_t n_threads,
                                                 struct rad_err *err);
 rad_pool *rad_gemm_pool(const rad_gemm *g); /* NULL without threads */
 
+/* fn(ctx, first, n) for blocks of rows of `width` floats, on the threads of g where that pays:
+ * norms, activations. */
+typedef void rad_rows_fn(void *ctx, int32_t first, int32_t n);
+void rad_rows(rad_gemm *g, int32_t n_row, int32_t width, rad_rows_fn *fn, void *ctx);
+
 /* Ask for huge pages where the whole ones inside [p, p + bytes) are; harmless where not to be had
  * (4 KB pages cost 12-25 % of read bandwidth). Call before the memory is touched. */
 void rad_huge_pages(void *p, size_t bytes);

@@ -215,6 +215,63 @@ INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)
         many_rows(type, s);
 }
 
+/* ---- sums of rows -------------------------------------------------------------------------- */
+
+/* M rows from i, C vectors from column c, the last one of `last` floats. */
+INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2], size_t last)
+{
+    const int32_t i = at[0], c = at[1];
+    const bool whole = last == VW;
+    vf acc[4][4];
+#pragma GCC unroll 4
+    for (int r = 0; r < M; r++)
+#pragma GCC unroll 4
+        for (int q = 0; q < C; q++) {
+            const float *out = x->out + (size_t)(i + r) * x->ldo + c + q * VW;
+            const float scale = x->scale[i + r];
+            acc[r][q] = scale == 0.0f
+                            ? (vf){0}
+                            : v_set(scale) * (whole ? v_load(out) : v_load_first(out, last));
+        }
+    for (int32_t k = 0; k < x->n; k++) {
+        const float *v = x->v + (size_t)k * x->ldv + c;
+        vf w[4];
+#pragma GCC unroll 4
+        for (int q = 0; q < C; q++)
+            w[q] = whole ? v_load(v + q * VW) : v_load_first(v, last);
+#pragma GCC unroll 4
+        for (int r = 0; r < M; r++)
+#pragma GCC unroll 4
+            for (int q = 0; q < C; q++)
+                acc[r][q] += v_set(x->p[(size_t)(i + r) * x->ldp + (size_t)k]) * w[q];
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < M; r++)
+#pragma GCC unroll 4
+        for (int q = 0; q < C; q++)
+            memcpy(x->out + (size_t)(i + r) * x->ldo + c + q * VW, &acc[r][q], 4 * last);
+}
+
+INLINE void mix_rows(int M, const struct rad_mix *x, int32_t i)
+{
+    int32_t c = 0;
+    for (; c + 4 * VW <= x->d; c += 4 * VW)
+        mix_tile(M, 4, x, (const int32_t[2]){i, c}, VW);
+    for (; c + VW <= x->d; c += VW)
+        mix_tile(M, 1, x, (const int32_t[2]){i, c}, VW);
+    if (c < x->d)
+        mix_tile(M, 1, x, (const int32_t[2]){i, c}, (size_t)(x->d - c));
+}
+
+static void mix(const struct rad_mix *x)
+{
+    int32_t i = 0;
+    for (; i + 4 <= x->m; i += 4)
+        mix_rows(4, x, i);
+    for (; i < x->m; i++)
+        mix_rows(1, x, i);
+}
+
 /* ---- the table ----------------------------------------------------------------------------- */
 
 #define MAT_KERNEL(name, type)                                                                     \
@@ -235,6 +292,7 @@ MAT_KERNEL(q4_0, RAD_MAT_Q4_0)
 const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA);
 const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA) = {
     .name = ISA_NAME,
+    .mix = mix,
     .mul = {mul_f32, mul_f16, mul_bf16, mul_q8_0, mul_q4_0},
     .row = {row_f32, row_f16, row_bf16, row_q8_0, row_q4_0},
 };

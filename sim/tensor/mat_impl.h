@@ -19,8 +19,21 @@ struct rad_strip {
     size_t next_bytes;
 };
 
+/* out[m][d] = scale[m] out + p[m][n] v[n][d] */
+struct rad_mix {
+    int32_t m, n, d;
+    const float *p;
+    size_t ldp;
+    const float *v;
+    size_t ldv;
+    float *out;
+    size_t ldo;
+    const float *scale; /* 0: out is not read */
+};
+
 struct rad_mat_kernels {
     const char *name;
+    void (*mix)(const struct rad_mix *x);
     void (*mul[RAD_N_MAT_TYPE])(const struct rad_strip *s);
     void (*row[RAD_N_MAT_TYPE])(size_t k, const uint8_t *row, float *out);
 };
