@@ -35,6 +35,11 @@ const struct rad_mat_kernels *rad_mat_kernels(void)
     return &rad_mat_kernels_base;
 }
 
+const char *rad_mat_kernels_name(void)
+{
+    return rad_mat_kernels()->name;
+}
+
 const char *rad_mat_type_name(enum rad_mat_type type)
 {
     static const char *const names[RAD_N_MAT_TYPE] = {"F32", "F16", "BF16", "Q8_0", "Q4_0"};

@@ -33,6 +33,7 @@ struct rad_mat {
 
 typedef struct rad_gemm rad_gemm;
 
+const char *rad_mat_kernels_name(void); /* "avx512": the build in use */
 const char *rad_mat_type_name(enum rad_mat_type type);
 size_t rad_mat_row_bytes(enum rad_mat_type type, int32_t n_in);
 /* Row i as float32: out[n_in]. For embeddings. */
