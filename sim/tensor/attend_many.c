@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { BLOCK_Q = 32, BLOCK_K = 128, ALONE = 1 << 18 };
+enum { BLOCK_Q = 32, BLOCK_K = 128, ONE_K = 32, ONE_HEADS = 64, ALONE = 1 << 18 };
 
 struct attend_job {
     const struct rad_attend *a;
@@ -79,14 +79,99 @@ static void attend_block(const struct rad_attend *a, struct attend_block *b)
     }
 }
 
+/* ---- one query ----------------------------------------------------------------------------- */
+
+/* Some heads of a single query. Rows of keys are long and a head is a small piece of each, so what
+ * the next block needs of them is called for a row at a time, not a head at a time. */
+static void fetch_keys(const struct rad_attend *a, const int32_t head[2], const int32_t key[2])
+{
+    const int32_t share = a->n_head / a->n_kv, from = head[0] / share * a->d_head;
+    const int32_t to = ((head[1] - 1) / share + 1) * a->d_head;
+    for (int32_t j = key[0]; j < key[1]; j++)
+        for (int32_t i = from; i < to; i += 16) {
+            __builtin_prefetch(a->k + (size_t)j * (size_t)a->ldkv + i, 0, 2);
+            __builtin_prefetch(a->v + (size_t)j * (size_t)a->ldkv + i, 0, 2);
+        }
+}
+
+/* n keys from k0 for head h; state is that of the head. */
+static void attend_keys(const struct rad_attend *a, int32_t h, int32_t k0, int32_t n,
+                        float state[2])
+{
+    float score[ONE_K], factor;
+    const float *const q = a->q + (size_t)h * (size_t)a->d_head;
+    const size_t at = (size_t)k0 * (size_t)a->ldkv +
+                      (size_t)(h / (a->n_head / a->n_kv) * a->d_head);
+    rad_mat_kernels()->mul[RAD_MAT_F32](
+        &(struct rad_strip){.m = 1,
+                            .n = n,
+                            .k = a->d_head,
+                            .x = q,
+                            .ldx = (size_t)a->ldq,
+                            .w = (const uint8_t *)(a->k + at),
+                            .w_bytes = (size_t)a->ldkv * sizeof(float),
+                            .y = score,
+                            .ldy = ONE_K});
+    factor = rad_kernels()->softmax_part((size_t)n, 1.0f / sqrtf((float)a->d_head), score, state);
+    rad_mat_kernels()->mix(&(struct rad_mix){.m = 1,
+                                             .n = n,
+                                             .d = a->d_head,
+                                             .p = score,
+                                             .ldp = ONE_K,
+                                             .v = a->v + at,
+                                             .ldv = (size_t)a->ldkv,
+                                             .out = a->out + (size_t)h * (size_t)a->d_head,
+                                             .ldo = (size_t)a->ldo,
+                                             .scale = &factor});
+}
+
+static void attend_one(const struct rad_attend *a, int32_t h0, int32_t h1)
+{
+    float state[ONE_HEADS][2];
+    const int32_t n_k = a->n_see[0], heads = h1 - h0;
+    for (int32_t h = 0; h < heads; h++)
+        state[h][0] = -INFINITY, state[h][1] = 0.0f;
+    for (int32_t k0 = 0; k0 < n_k; k0 += ONE_K) {
+        const int32_t n = n_k - k0 < ONE_K ? n_k - k0 : ONE_K, next = k0 + n;
+        const int32_t ahead = n_k - next < ONE_K ? n_k - next : ONE_K;
+        for (int32_t h = 0; h < heads; h++) {
+            const int32_t from = next + ahead * h / heads, to = next + ahead * (h + 1) / heads;
+            fetch_keys(a, (const int32_t[2]){h0, h1}, (const int32_t[2]){from, to});
+            attend_keys(a, h0 + h, k0, n, state[h]);
+        }
+    }
+    for (int32_t h = 0; h < heads; h++)
+        for (int32_t i = 0; i < a->d_head; i++)
+            a->out[(h0 + h) * a->d_head + i] /= state[h][1];
+}
+
+/* ---- tasks --------------------------------------------------------------------------------- */
+
+/* Heads of a task: one, or for a single query about a quarter of all. */
+static int32_t heads_of(const struct rad_attend *a)
+{
+    const int32_t share = a->n_head / a->n_kv, quarter = (a->n_kv + 3) / 4 * share;
+    return a->n_q > 1 ? 1 : quarter < ONE_HEADS ? quarter : ONE_HEADS;
+}
+
+static int32_t tasks_of(const struct rad_attend *a)
+{
+    return (a->n_head + heads_of(a) - 1) / heads_of(a) * blocks(a);
+}
+
 static void attend_task(void *ctx, int task, int thread)
 {
     const struct attend_job *job = ctx;
     const struct rad_attend *a = job->a;
     int32_t at = task;
     (void)thread;
-    for (; at >= a->n_head * blocks(a); a++)
-        at -= a->n_head * blocks(a);
+    for (; at >= tasks_of(a); a++)
+        at -= tasks_of(a);
+    if (a->n_q == 1) {
+        const int32_t h0 = at * heads_of(a), h1 = h0 + heads_of(a);
+        attend_one(a, h0, h1 < a->n_head ? h1 : a->n_head);
+        return;
+    }
     struct attend_block b = {.h = at / blocks(a), .q0 = at % blocks(a) * BLOCK_Q};
     b.n = a->n_q - b.q0 < BLOCK_Q ? a->n_q - b.q0 : BLOCK_Q;
     attend_block(a, &b);
@@ -98,7 +183,7 @@ void rad_attend_many(rad_gemm *g, const struct rad_attend *a, int32_t n)
     double work = 0.0;
     int32_t n_task = 0;
     for (int32_t i = 0; i < n; i++) {
-        n_task += a[i].n_head * blocks(&a[i]);
+        n_task += tasks_of(&a[i]);
         work += (double)a[i].n_q * a[i].n_k * a[i].n_head * a[i].d_head;
     }
     rad_pool_share(work < ALONE ? NULL : g->pool, n_task, attend_task, &job);

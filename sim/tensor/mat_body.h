@@ -111,7 +111,14 @@ INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t,
         }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
-        sum[r] = v_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+        if (M > 1)
+            sum[r] = v_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+        else if (r % 4 == 0) {
+            const v4 four = v_sum4(acc[r][0], acc[r + 1][0], acc[(r + 2) % TILE_R_MAX][0],
+                                   acc[(r + 3) % TILE_R_MAX][0]);
+            for (int q = 0; q < 4 && r + q < R; q++)
+                sum[r + q] = (v4){four[q]};
+        }
 }
 
 INLINE void multiply_any(enum rad_mat_type type, int m, int R, const struct tile *t, size_t k,

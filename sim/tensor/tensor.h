@@ -135,7 +135,7 @@ struct rad_attend {
 void rad_attend(rad_gemm *g, const struct rad_attend *a);
 
 /* The same for n sequences at once on the threads of g, without keeping probabilities (p is not
- * used): blocked by sequence, head and 32 queries. */
+ * used): blocked by sequence, heads and 32 queries. */
 void rad_attend_many(rad_gemm *g, const struct rad_attend *a, int32_t n);
 
 /* Gradients of the above: dout [n_q][ldo] in; dq [n_q][ldq] written, dk, dv [n_k][ldkv] added to.

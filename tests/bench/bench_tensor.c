@@ -1,7 +1,8 @@
 /* bench_tensor.c - all products, norms, activations and attention of GPT-2-small-shaped steps.
  *
  * usage: bench_tensor [THREADS [REPEATS]]   (default 2 and 12)
- * 124 M parameters of their own per layer in huge pages; 256 keys per sequence in decode. Beside
+ * 124 M parameters, each layer its own, in huge pages; 256 keys per sequence and layer in decode,
+ * whose bytes (float32) count like those of weights. Beside
  * each figure, measured between the same repeats: reading the weights and doing nothing else, and
  * the best SGEMM (512 x 3072 x 768, OpenBLAS or ours). The roof is
  * max(bytes / bandwidth, FLOP / SGEMM rate); roof_frac takes the best times, p50 is the median of
@@ -93,7 +94,8 @@ static void open_bench(struct bench *b, int threads)
     b->x = floats(MAX_ROWS * D), b->y = floats(MAX_ROWS * D), b->att = floats(MAX_ROWS * D);
     b->qkv = floats(MAX_ROWS * 3 * D), b->up = floats(MAX_ROWS * FFN);
     b->logits = floats((size_t)32 * VOCAB), b->stat = floats(2 * MAX_ROWS);
-    b->kv = floats((size_t)32 * KEYS * 2 * D);
+    b->kv = floats((size_t)LAYERS * 32 * KEYS * 2 * D);
+    rad_huge_pages(b->kv, (size_t)LAYERS * 32 * KEYS * 2 * D * sizeof *b->kv);
 }
 
 /* ---- a step -------------------------------------------------------------------------------- */
@@ -122,8 +124,9 @@ static void add_rows(void *ctx, int32_t first, int32_t n)
 }
 
 /* Decode: m sequences with KEYS keys each; prefill: m rows of one sequence on their own keys. */
-static void attend(struct bench *b, int32_t m, bool prefill)
+static void attend(struct bench *b, int l, int32_t m, bool prefill)
 {
+    const float *kv = b->kv + (size_t)l * 32 * KEYS * 2 * D;
     struct rad_attend a[32] = {{0}};
     static const int32_t all = KEYS;
     for (int32_t i = 0; i < (prefill ? 1 : m); i++) {
@@ -134,7 +137,7 @@ static void attend(struct bench *b, int32_t m, bool prefill)
                                    .d_head = HEAD_DIM,
                                    .q = b->qkv + (size_t)i * 3 * D,
                                    .ldq = 3 * D,
-                                   .k = prefill ? b->qkv + D : b->kv + (size_t)i * KEYS * 2 * D,
+                                   .k = prefill ? b->qkv + D : kv + (size_t)i * KEYS * 2 * D,
                                    .ldkv = prefill ? 3 * D : 2 * D,
                                    .n_see = prefill ? b->see : &all,
                                    .out = b->att + (size_t)i * D,
@@ -151,7 +154,7 @@ static void step(struct bench *b, int32_t m, bool prefill)
         const struct rad_mat *w = b->layer[l];
         rad_rows(g, m, D, norm_rows, b);
         rad_mat_mul(g, m, b->y, &w[QKV], b->bias, b->qkv);
-        attend(b, m, prefill);
+        attend(b, l, m, prefill);
         rad_mat_mul(g, m, b->att, &w[OUT], b->bias, b->y);
         rad_rows(g, m, D, add_rows, b);
         rad_rows(g, m, D, norm_rows, b);
@@ -225,10 +228,12 @@ static void measure(struct bench *b, enum rad_mat_type type, int32_t m, bool pre
     double best = 1e9, read = 1e9, gemm = 1e9, cpu = 0.0, share[MAX_REPEAT];
     const double flop = flop_of(m, prefill);
     take_matrices(b, type);
+    const double keys = prefill ? 0.0 : (double)m * LAYERS * KEYS * 2 * D * sizeof(float);
+    const double scale = 1.0 + keys / (double)b->used; /* of what is read */
     for (int32_t i = 0; i < m; i++)
         b->see[i] = i + 1;
     for (int r = -1; r < b->repeats; r++) { /* the first one warms up */
-        const double read_s = timed_read(b), gemm_s = timed_gemm(b);
+        const double read_s = scale * timed_read(b), gemm_s = timed_gemm(b);
         const double start = rad_now_s(), start_cpu = rad_cpu_s();
         step(b, m, prefill);
         const double wall = rad_now_s() - start;
@@ -243,8 +248,8 @@ static void measure(struct bench *b, enum rad_mat_type type, int32_t m, bool pre
     printf("| %s %s | %d | %.1f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f | %.0f | %.0f |\n",
            rad_mat_type_name(type), prefill ? "prefill" : "decode", m, m / best, best * 1e3,
            cpu * 1e3, fmax(read, flop * gemm) / best, rad_quantile(share, (size_t)b->repeats, 0.5),
-           (double)b->used / best / 1e9, (double)b->used / read / 1e9, flop / best / 1e9,
-           1e-9 / gemm);
+           scale * (double)b->used / best / 1e9, scale * (double)b->used / read / 1e9,
+           flop / best / 1e9, 1e-9 / gemm);
     fflush(stdout);
 }
 
