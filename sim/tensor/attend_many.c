@@ -87,11 +87,12 @@ static void fetch_keys(const struct rad_attend *a, const int32_t head[2], const 
 {
     const int32_t share = a->n_head / a->n_kv, from = head[0] / share * a->d_head;
     const int32_t to = ((head[1] - 1) / share + 1) * a->d_head;
-    for (int32_t j = key[0]; j < key[1]; j++)
-        for (int32_t i = from; i < to; i += 16) {
+    for (int32_t j = key[0]; j < key[1]; j++) {
+        for (int32_t i = from; i < to; i += 16)
             __builtin_prefetch(a->k + (size_t)j * (size_t)a->ldkv + i, 0, 2);
+        for (int32_t i = from; i < to; i += 16)
             __builtin_prefetch(a->v + (size_t)j * (size_t)a->ldkv + i, 0, 2);
-        }
+    }
 }
 
 /* n keys from k0 for head h; state is that of the head. */
@@ -147,16 +148,17 @@ static void attend_one(const struct rad_attend *a, int32_t h0, int32_t h1)
 
 /* ---- tasks --------------------------------------------------------------------------------- */
 
-/* Heads of a task: one, or for a single query about a quarter of all. */
-static int32_t heads_of(const struct rad_attend *a)
+/* Heads of a task: one; for a single query about a quarter of all, or all if n_seq are many. */
+static int32_t heads_of(const struct rad_attend *a, int32_t n_seq)
 {
-    const int32_t share = a->n_head / a->n_kv, quarter = (a->n_kv + 3) / 4 * share;
-    return a->n_q > 1 ? 1 : quarter < ONE_HEADS ? quarter : ONE_HEADS;
+    const int32_t share = a->n_head / a->n_kv, part = n_seq < 4 ? (a->n_kv + 3) / 4 : a->n_kv;
+    return a->n_q > 1 ? 1 : part * share < ONE_HEADS ? part * share : ONE_HEADS;
 }
 
-static int32_t tasks_of(const struct rad_attend *a)
+static int32_t tasks_of(const struct rad_attend *a, int32_t n_seq)
 {
-    return (a->n_head + heads_of(a) - 1) / heads_of(a) * blocks(a);
+    const int32_t heads = heads_of(a, n_seq);
+    return (a->n_head + heads - 1) / heads * blocks(a);
 }
 
 static void attend_task(void *ctx, int task, int thread)
@@ -165,10 +167,10 @@ static void attend_task(void *ctx, int task, int thread)
     const struct rad_attend *a = job->a;
     int32_t at = task;
     (void)thread;
-    for (; at >= tasks_of(a); a++)
-        at -= tasks_of(a);
+    for (; at >= tasks_of(a, job->n); a++)
+        at -= tasks_of(a, job->n);
     if (a->n_q == 1) {
-        const int32_t h0 = at * heads_of(a), h1 = h0 + heads_of(a);
+        const int32_t h0 = at * heads_of(a, job->n), h1 = h0 + heads_of(a, job->n);
         attend_one(a, h0, h1 < a->n_head ? h1 : a->n_head);
         return;
     }
@@ -183,7 +185,7 @@ void rad_attend_many(rad_gemm *g, const struct rad_attend *a, int32_t n)
     double work = 0.0;
     int32_t n_task = 0;
     for (int32_t i = 0; i < n; i++) {
-        n_task += tasks_of(&a[i]);
+        n_task += tasks_of(&a[i], n);
         work += (double)a[i].n_q * a[i].n_k * a[i].n_head * a[i].d_head;
     }
     rad_pool_share(work < ALONE ? NULL : g->pool, n_task, attend_task, &job);
