@@ -235,17 +235,6 @@ static void check_pool(int n_threads)
         CU_ASSERT_EQUAL(job.runs[i], ROUNDS + (i == 0));
         CU_ASSERT_EQUAL(job.thread[i], i % n_threads);
     }
-    for (int i = 0; i < ROUNDS; i++) { /* and by whoever is free, between runs of the other kind */
-        rad_pool_share(pool, i % (N_TASK + 1), note_task, &job);
-        if (i % 7 == 0)
-            rad_pool_run(pool, N_TASK, note_task, &job);
-    }
-    for (int i = 0; i < N_TASK; i++) {
-        int shared = 0;
-        for (int r = 0; r < ROUNDS; r++)
-            shared += i < r % (N_TASK + 1);
-        CU_ASSERT_EQUAL(job.runs[i], ROUNDS + (i == 0) + shared + (ROUNDS + 6) / 7);
-    }
     rad_pool_close(pool);
 }
 
