@@ -12,6 +12,7 @@ enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode, struct ra
         return rad_fail(err, RAD_E_NOMEM, "gemm: cannot allocate its scratch");
     if (openblas_get_num_threads() != 1) /* a caller that did not start with rad_tensor_repair */
         openblas_set_num_threads(1);
+    (*out)->bf16 = mode == RAD_GEMM_BF16;
     (*out)->amx = mode == RAD_GEMM_BF16 && rad_amx_enable();
     return RAD_OK;
 }

@@ -5,7 +5,7 @@
 #include "tensor/tensor.h"
 
 struct rad_gemm {
-    bool amx;
+    bool amx, bf16; /* tiles are there; operands may be rounded */
     uint16_t *scratch;
     size_t cap; /* in uint16_t */
     rad_pool *pool;

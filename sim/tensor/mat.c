@@ -64,6 +64,7 @@ struct region {
     const struct rad_mat_kernels *kern;
     const struct rad_mat_job *job;
     const float *x;
+    void (*rounded)(const struct rad_strip *s); /* for bfloat16, NULL: none */
     int32_t m, n_job, n_task, n_block_m;
     int32_t rows[MAX_JOB], first[MAX_JOB + 1]; /* rows of w per task; first task of a job */
 };
@@ -128,7 +129,7 @@ static void multiply_task(void *ctx, int task, int thread)
         .ldy = ldy,
     };
     set_next(r, i, w0, &s);
-    r->kern->mul[w->type](&s);
+    (r->rounded != NULL && w->type == RAD_MAT_BF16 ? r->rounded : r->kern->mul[w->type])(&s);
 }
 
 static double size_of(const struct region *r)
@@ -148,6 +149,10 @@ void rad_mat_mul_many(rad_gemm *g, int32_t m, const float *x, const struct rad_m
     struct region r = {.kern = rad_mat_kernels(), .job = job, .x = x, .m = m, .n_job = n_job};
     if (m <= 0)
         return;
+#if defined(__x86_64__)
+    if (g->bf16 && m > 4 && rad_bf16_has())
+        r.rounded = rad_bf16_mul;
+#endif
     plan(&r);
     rad_pool_share(size_of(&r) < SMALL ? NULL : g->pool, r.n_task, multiply_task, &r);
 }

@@ -39,8 +39,8 @@ size_t rad_mat_row_bytes(enum rad_mat_type type, int32_t n_in);
 /* Row i as float32: out[n_in]. For embeddings. */
 void rad_mat_row(const struct rad_mat *w, int32_t i, float *out);
 
-/* y[m][n_out] = x[m][n_in] W^T (+ bias[n_out], may be NULL). A RAD_GEMM_BF16 g may round x, and
- * weights of other types, to bfloat16 (never for m <= 4); a RAD_GEMM_F32 one never does. */
+/* y[m][n_out] = x[m][n_in] W^T (+ bias[n_out], may be NULL). A RAD_GEMM_BF16 g may round x to
+ * bfloat16 where weights are (never for m <= 4); a RAD_GEMM_F32 one never does. */
 void rad_mat_mul(rad_gemm *g, int32_t m, const float *x, const struct rad_mat *w, const float *bias,
                  float *y);
 

@@ -38,6 +38,10 @@ struct rad_mat_kernels {
     void (*row[RAD_N_MAT_TYPE])(size_t k, const uint8_t *row, float *out);
 };
 
+/* isa_bf16.c: bfloat16 weights with x rounded to bfloat16, at most 128 rows; only if has. */
+bool rad_bf16_has(void);
+void rad_bf16_mul(const struct rad_strip *s);
+
 /* The fastest build for this CPU (a constant table). */
 const struct rad_mat_kernels *rad_mat_kernels(void);
 

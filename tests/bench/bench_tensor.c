@@ -74,14 +74,20 @@ static void take_matrices(struct bench *b, enum rad_mat_type type)
     b->used = at + VOCAB * rad_mat_row_bytes(type, D);
 }
 
-static void open_bench(struct bench *b, int threads)
+static void open_gemm(struct bench *b, enum rad_gemm_mode mode, int threads)
 {
     struct rad_err err;
-    if (rad_gemm_open(&b->gemm, RAD_GEMM_F32, &err) != RAD_OK ||
+    rad_gemm_close(b->gemm);
+    if (rad_gemm_open(&b->gemm, mode, &err) != RAD_OK ||
         rad_gemm_threads(b->gemm, threads, &err) != RAD_OK) {
         fprintf(stderr, "bench_tensor: %s\n", err.msg);
         exit(EXIT_FAILURE);
     }
+}
+
+static void open_bench(struct bench *b, int threads)
+{
+    open_gemm(b, RAD_GEMM_F32, threads);
     take_matrices(b, RAD_MAT_F32);
     b->bytes = b->used + (4 << 20);
     b->bytes = (b->bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
@@ -278,6 +284,10 @@ int main(int argc, char **argv)
             measure(&b, (enum rad_mat_type)type, batch[i], false);
         measure(&b, (enum rad_mat_type)type, MAX_ROWS, true);
     }
+    puts("\nActivations rounded to bfloat16:");
+    open_gemm(&b, RAD_GEMM_BF16, threads);
+    measure(&b, RAD_MAT_BF16, 32, false);
+    measure(&b, RAD_MAT_BF16, MAX_ROWS, true);
     rad_gemm_close(b.gemm);
     return EXIT_SUCCESS;
 }

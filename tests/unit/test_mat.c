@@ -295,11 +295,34 @@ static void wide_rows_keep_their_gaps(void)
     rad_gemm_close(g);
 }
 
+/* x of few bits loses nothing when rounded, so the sums must be as good as in float32. */
+static void rounded_products_match(void)
+{
+    static const int32_t size[][3] = {{5, 7, 31}, {9, 13, 1600}, {131, 20, 96}, {8, 6, 1}};
+    rad_gemm *g = NULL;
+    OK(rad_gemm_open(&g, RAD_GEMM_BF16, &err));
+    for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
+        const int32_t m = size[i][0], n = size[i][1], k = size[i][2];
+        struct made_mat w;
+        mat_open(&w, RAD_MAT_BF16, n, k);
+        float *x = floats((size_t)m * (size_t)k, 15), *bias = floats((size_t)n, 16);
+        float *y = floats((size_t)m * (size_t)n, 17);
+        for (int32_t j = 0; j < m * k; j++)
+            x[j] = floorf(x[j] * 64.0f) / 64.0f;
+        rad_mat_mul(g, m, x, &w.mat, bias, y);
+        CU_ASSERT(worst_error(&w, m, x, bias, y) <= tolerance);
+        mat_close(&w);
+        free(x), free(bias), free(y);
+    }
+    rad_gemm_close(g);
+}
+
 CU_TestInfo mat_tests[] = {
     {"strips match", strips_match},
     {"rows widen", rows_widen},
     {"float16 widens", halves_widen},
     {"threads keep the bits", threads_keep_the_bits},
+    {"rounded products match", rounded_products_match},
     {"wide rows keep their gaps", wide_rows_keep_their_gaps},
     CU_TEST_INFO_NULL,
 };
