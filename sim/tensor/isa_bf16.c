@@ -32,6 +32,23 @@ INLINE __m512bh load_pairs(const void *p, int32_t left)
     return (__m512bh)_mm512_maskz_loadu_epi16((__mmask32)((1u << left) - 1), p);
 }
 
+/* One step: 32 values of k, or the `left` last ones. */
+INLINE void step(const uint16_t *const x[TILE_M], const uint8_t *const w[TILE_R], size_t p,
+                 int32_t left, __m512 acc[TILE_R][TILE_M])
+{
+    __m512bh row[TILE_M];
+#pragma GCC unroll 4
+    for (int i = 0; i < TILE_M; i++)
+        row[i] = load_pairs(x[i] + p, left);
+#pragma GCC unroll 6
+    for (int r = 0; r < TILE_R; r++) {
+        const __m512bh v = load_pairs(w[r] + 2 * p, left);
+#pragma GCC unroll 4
+        for (int i = 0; i < TILE_M; i++)
+            acc[r][i] = _mm512_dpbf16_ps(acc[r][i], v, row[i]);
+    }
+}
+
 static void tile(const uint16_t *const x[TILE_M], const uint8_t *const w[TILE_R], int32_t k,
                  v4 sum[TILE_R])
 {
@@ -41,19 +58,11 @@ static void tile(const uint16_t *const x[TILE_M], const uint8_t *const w[TILE_R]
 #pragma GCC unroll 4
         for (int i = 0; i < TILE_M; i++)
             acc[r][i] = _mm512_setzero_ps();
-    for (int32_t p = 0; p < k; p += PAIR) {
-        __m512bh row[TILE_M];
-#pragma GCC unroll 4
-        for (int i = 0; i < TILE_M; i++)
-            row[i] = load_pairs(x[i] + p, k - p);
-#pragma GCC unroll 6
-        for (int r = 0; r < TILE_R; r++) {
-            const __m512bh v = load_pairs(w[r] + 2 * (size_t)p, k - p);
-#pragma GCC unroll 4
-            for (int i = 0; i < TILE_M; i++)
-                acc[r][i] = _mm512_dpbf16_ps(acc[r][i], v, row[i]);
-        }
-    }
+    int32_t p = 0;
+    for (; p + PAIR <= k; p += PAIR)
+        step(x, w, (size_t)p, PAIR, acc);
+    if (p < k)
+        step(x, w, (size_t)p, k - p, acc);
 #pragma GCC unroll 6
     for (int r = 0; r < TILE_R; r++)
         sum[r] = v_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
