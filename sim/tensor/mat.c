@@ -8,6 +8,9 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 enum {
     MAX_JOB = 16,
@@ -22,14 +25,24 @@ extern const struct rad_mat_kernels rad_mat_kernels_base;
 extern const struct rad_mat_kernels rad_mat_kernels_avx2, rad_mat_kernels_avx512;
 #endif
 
+/* clang 14 does not know the name for __builtin_cpu_supports. */
+bool rad_cpu_has_f16c(void)
+{
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+#else
+    return false;
+#endif
+}
+
 const struct rad_mat_kernels *rad_mat_kernels(void)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return &rad_mat_kernels_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && rad_cpu_has_f16c())
         return &rad_mat_kernels_avx2;
 #endif
     return &rad_mat_kernels_base;

@@ -42,6 +42,8 @@ struct rad_mat_kernels {
 bool rad_bf16_has(void);
 void rad_bf16_mul(const struct rad_strip *s);
 
+bool rad_cpu_has_f16c(void);
+
 /* The fastest build for this CPU (a constant table). */
 const struct rad_mat_kernels *rad_mat_kernels(void);
 

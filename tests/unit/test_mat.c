@@ -17,8 +17,7 @@ static int tables(const struct rad_mat_kernels *out[3])
     int n = 0;
     out[n++] = &rad_mat_kernels_base;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && rad_cpu_has_f16c())
         out[n++] = &rad_mat_kernels_avx2;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
