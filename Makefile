@@ -35,13 +35,14 @@ FLAGS-sim/tensor := -O3 -fno-math-errno -fno-trapping-math -fassociative-math -f
 FLAGS-sim/train  := -O3 -ffp-contract=fast
 FLAGS-sim/cli    := -D_GNU_SOURCE
 avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
-FLAGS-sim/tensor/isa_avx2   := -mavx2 -mfma
+FLAGS-sim/tensor/isa_avx2   := -mavx2 -mfma -mf16c
 FLAGS-sim/tensor/isa_avx512 := $(avx512)
+FLAGS-sim/tensor/isa_bf16   := $(avx512) -mavx512bf16
 FLAGS-sim/tensor/isa_amx    := $(avx512) -mavx512bf16 -mamx-tile -mamx-bf16
 TEST_DIRS := unit laws oracle regress fidelity
 $(foreach d,$(TEST_DIRS) fault fuzz bench,$(eval FLAGS-tests/$d = -I$(BUILD) -Itests/unit $$(CUNIT_CFLAGS)))
 
-X86_ONLY := $(if $(findstring x86_64,$(MACHINE)),,$(addprefix sim/tensor/isa_,$(addsuffix .c,amx avx2 avx512)))
+X86_ONLY := $(if $(findstring x86_64,$(MACHINE)),,$(addprefix sim/tensor/isa_,$(addsuffix .c,amx avx2 avx512 bf16)))
 CLI_SRC   := $(wildcard sim/cli/*.c)
 LIB_SRC   := $(filter-out $(CLI_SRC) $(X86_ONLY),$(wildcard sim/*/*.c))
 TEST_SRC  := $(wildcard $(TEST_DIRS:%=tests/%/*.c))

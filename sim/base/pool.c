@@ -1,20 +1,27 @@
-/* pool.c - a generation counter starts a run, a count of unfinished workers ends it.
+/* pool.c - a generation counter starts a run, a count of what is unfinished ends it.
  *
  * Both are atomics that a waiter first polls for some microseconds: a training step is hundreds of
  * short runs, and a futex round trip for each costs more than the work. Then it sleeps on a
- * condition. The job itself is plain memory: written before the counter is stored, read after it
- * was loaded. */
+ * condition.
+ *
+ * In a fixed run every worker has its share and must come. In a shared run everyone claims tasks
+ * one by one, first those of the own lane, then those left in others: neighbours stay on one
+ * thread, and a worker that the system lets wait holds nobody up. Generation and number of
+ * unclaimed tasks of a lane are one word, so a claim cannot hit another run. */
 #include "base/pool.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { SPINS = 2000, CACHE_LINE = 64 };
+#define GENERATION ((uint64_t)1 << 32)
+#define SHARED ((uint64_t)1 << 31)
 
 struct worker {
     rad_pool *pool;
@@ -22,19 +29,25 @@ struct worker {
     int index;
 };
 
+struct lane {
+    _Alignas(CACHE_LINE) _Atomic uint64_t left; /* generation, unclaimed tasks */
+};
+
 struct rad_pool {
     /* Apart from each other, so that finishing workers do not disturb those that poll. */
-    _Alignas(CACHE_LINE) atomic_uint generation;
+    _Alignas(CACHE_LINE) _Atomic uint64_t state; /* generation, SHARED or not */
     _Alignas(CACHE_LINE) atomic_int unfinished;
     _Alignas(CACHE_LINE) atomic_int idle; /* workers that sleep */
     atomic_int caller_sleeps;
     pthread_mutex_t mutex;
     pthread_cond_t started, finished;
-    void (*fn)(void *ctx, int task, int thread);
-    void *ctx;
-    int n_task, size;
+    _Atomic(rad_pool_fn *) fn;
+    _Atomic(void *) ctx;
+    atomic_int n_task;
+    int size;
     bool stop;
     struct worker *worker; /* [size - 1], threads 1.. */
+    struct lane *lane;     /* [size] */
 };
 
 static void pause_cpu(void)
@@ -44,10 +57,13 @@ static void pause_cpu(void)
 #endif
 }
 
-static void run_share(const rad_pool *pool, int thread)
+static void run_fixed(rad_pool *pool, int thread)
 {
-    for (int task = thread; task < pool->n_task; task += pool->size)
-        pool->fn(pool->ctx, task, thread);
+    rad_pool_fn *const fn = atomic_load(&pool->fn);
+    void *const ctx = atomic_load(&pool->ctx);
+    const int n_task = atomic_load(&pool->n_task);
+    for (int task = thread; task < n_task; task += pool->size)
+        fn(ctx, task, thread);
 }
 
 /* Wake who sleeps on condition, if anyone does. Both sides are sequentially consistent: the waiter
@@ -63,19 +79,19 @@ static void wake(rad_pool *pool, atomic_int *sleepers, pthread_cond_t *condition
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* Wait until a run other than the last seen one has started; returns its number. */
-static unsigned await_start(rad_pool *pool, unsigned seen)
+/* Wait until a run of another generation than the last seen one has started; its state. */
+static uint64_t await_start(rad_pool *pool, uint64_t seen)
 {
-    unsigned now = seen;
+    uint64_t now = seen;
     for (int i = 0; i < SPINS; i++) {
-        now = atomic_load(&pool->generation);
-        if (now != seen)
+        now = atomic_load(&pool->state);
+        if (now / GENERATION != seen)
             return now;
         pause_cpu();
     }
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->idle, 1);
-    while ((now = atomic_load(&pool->generation)) == seen)
+    while ((now = atomic_load(&pool->state)) / GENERATION == seen)
         pthread_cond_wait(&pool->started, &pool->mutex);
     atomic_fetch_sub(&pool->idle, 1);
     pthread_mutex_unlock(&pool->mutex);
@@ -97,40 +113,112 @@ static void await_finish(rad_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+static void finish(rad_pool *pool)
+{
+    if (atomic_fetch_sub(&pool->unfinished, 1) == 1)
+        wake(pool, &pool->caller_sleeps, &pool->finished);
+}
+
+/* One past the last task of a lane: the first of the next one. */
+static int lane_end(int n_task, int size, int lane)
+{
+    return (int)((int64_t)n_task * (lane + 1) / size);
+}
+
+/* Claim and run tasks of a lane. The job is read after a word of its run was, and no other job can
+ * be set before the claimed task is done. */
+static void run_lane(rad_pool *pool, uint64_t run, int lane, int thread)
+{
+    uint64_t left = atomic_load(&pool->lane[lane].left);
+    while (left / GENERATION == run && left % GENERATION > 0) {
+        rad_pool_fn *const fn = atomic_load(&pool->fn);
+        void *const ctx = atomic_load(&pool->ctx);
+        const int end = lane_end(atomic_load(&pool->n_task), pool->size, lane);
+        const int task = end - (int)(left % GENERATION);
+        if (!atomic_compare_exchange_strong(&pool->lane[lane].left, &left, left - 1))
+            continue; /* left is what was found instead */
+        left--;
+        fn(ctx, task, thread);
+        finish(pool);
+    }
+}
+
+static void run_shared(rad_pool *pool, uint64_t run, int thread)
+{
+    for (int i = 0; i < pool->size; i++)
+        run_lane(pool, run, (thread + i) % pool->size, thread);
+}
+
 static void *work(void *arg)
 {
     struct worker *self = arg;
     rad_pool *pool = self->pool;
-    for (unsigned seen = 0;;) {
-        seen = await_start(pool, seen);
+    for (uint64_t seen = 0;;) {
+        const uint64_t state = await_start(pool, seen);
+        seen = state / GENERATION;
         if (pool->stop)
             return NULL;
-        run_share(pool, self->index);
-        if (atomic_fetch_sub(&pool->unfinished, 1) == 1)
-            wake(pool, &pool->caller_sleeps, &pool->finished);
+        if (state & SHARED) {
+            run_shared(pool, seen, self->index);
+            continue;
+        }
+        run_fixed(pool, self->index);
+        finish(pool);
     }
 }
 
-static void start(rad_pool *pool)
+static uint64_t next_run(const rad_pool *pool)
 {
-    atomic_fetch_add(&pool->generation, 1);
+    return (atomic_load(&pool->state) / GENERATION + 1) % GENERATION;
+}
+
+static void start(rad_pool *pool, uint64_t state)
+{
+    atomic_store(&pool->state, state);
     wake(pool, &pool->idle, &pool->started);
 }
 
-void rad_pool_run(rad_pool *pool, int n_task, void (*fn)(void *ctx, int task, int thread),
-                  void *ctx)
+static bool run_alone(const rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx)
 {
-    if (pool == NULL || pool->size == 1 || n_task <= 1) {
-        for (int task = 0; task < n_task; task++)
-            fn(ctx, task, 0);
+    if (pool != NULL && pool->size > 1 && n_task > 1)
+        return false;
+    for (int task = 0; task < n_task; task++)
+        fn(ctx, task, 0);
+    return true;
+}
+
+static void set_job(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx)
+{
+    atomic_store(&pool->fn, fn);
+    atomic_store(&pool->ctx, ctx);
+    atomic_store(&pool->n_task, n_task);
+}
+
+void rad_pool_run(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx)
+{
+    if (run_alone(pool, n_task, fn, ctx))
         return;
-    }
-    pool->fn = fn;
-    pool->ctx = ctx;
-    pool->n_task = n_task;
+    set_job(pool, n_task, fn, ctx);
     atomic_store(&pool->unfinished, pool->size - 1);
-    start(pool);
-    run_share(pool, 0);
+    start(pool, next_run(pool) * GENERATION);
+    run_fixed(pool, 0);
+    await_finish(pool);
+}
+
+void rad_pool_share(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx)
+{
+    if (run_alone(pool, n_task, fn, ctx))
+        return;
+    set_job(pool, n_task, fn, ctx);
+    atomic_store(&pool->unfinished, n_task);
+    const uint64_t run = next_run(pool);
+    for (int i = 0, from = 0; i < pool->size; i++) {
+        const int end = lane_end(n_task, pool->size, i);
+        atomic_store(&pool->lane[i].left, run * GENERATION + (uint64_t)(end - from));
+        from = end;
+    }
+    start(pool, run * GENERATION + SHARED);
+    run_shared(pool, run, 0);
     await_finish(pool);
 }
 
@@ -144,12 +232,13 @@ void rad_pool_close(rad_pool *pool)
     if (pool == NULL)
         return;
     pool->stop = true;
-    start(pool);
+    start(pool, next_run(pool) * GENERATION);
     for (int i = 0; i < pool->size - 1; i++)
         pthread_join(pool->worker[i].thread, NULL);
     pthread_cond_destroy(&pool->finished);
     pthread_cond_destroy(&pool->started);
     pthread_mutex_destroy(&pool->mutex);
+    free(pool->lane);
     free(pool->worker);
     free(pool);
 }
@@ -161,11 +250,19 @@ static rad_pool *allocate(int n_threads)
         return NULL;
     memset(pool, 0, sizeof *pool);
     pool->worker = calloc((size_t)n_threads, sizeof *pool->worker);
-    if (pool->worker == NULL) {
+    pool->lane = aligned_alloc(CACHE_LINE, (size_t)n_threads * sizeof *pool->lane);
+    if (pool->worker == NULL || pool->lane == NULL) {
+        free(pool->lane);
+        free(pool->worker);
         free(pool);
         return NULL;
     }
-    atomic_init(&pool->generation, 0);
+    for (int i = 0; i < n_threads; i++)
+        atomic_init(&pool->lane[i].left, 0);
+    atomic_init(&pool->state, 0);
+    atomic_init(&pool->fn, NULL);
+    atomic_init(&pool->ctx, NULL);
+    atomic_init(&pool->n_task, 0);
     atomic_init(&pool->unfinished, 0);
     atomic_init(&pool->idle, 0);
     atomic_init(&pool->caller_sleeps, 0);

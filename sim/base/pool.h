@@ -1,8 +1,8 @@
 /* pool.h - a few threads that run numbered tasks in a fixed partition.
  *
- * Task i always runs on thread i % size, so results that each task computes alone, and reductions
- * done in task order, have the same bits in every run. The caller is thread 0. Idle threads spin
- * for some microseconds, then sleep. */
+ * In rad_pool_run task i always runs on thread i % size, so results that each task computes alone,
+ * and reductions done in task order, have the same bits in every run. The caller is thread 0. Idle
+ * threads spin for some microseconds, then sleep. */
 #ifndef RAD_BASE_POOL_H
 #define RAD_BASE_POOL_H
 
@@ -20,10 +20,17 @@ void rad_pool_close(rad_pool *pool); /* not during rad_pool_run; accepts NULL */
 
 int rad_pool_size(const rad_pool *pool); /* 1 for NULL */
 
-/* Call fn(ctx, task, thread) for task 0..n_task-1 and return when all are done; all that the tasks
- * wrote is visible then. One run at a time per pool: not from within a task, nor from two
- * threads. NULL: all in the caller, in order. */
-void rad_pool_run(rad_pool *pool, int n_task, void (*fn)(void *ctx, int task, int thread),
-                  void *ctx);
+/* Called as fn(ctx, task, thread). */
+typedef void rad_pool_fn(void *ctx, int task, int thread);
+
+/* Run tasks 0..n_task-1 and return when all are done; all that they wrote is visible then. One run
+ * at a time per pool: not from within a task, nor from two threads. NULL: all in the caller, in
+ * order. */
+void rad_pool_run(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx);
+
+/* The same for tasks that do not care who runs them: a thread starts with tasks in a row of its own
+ * and goes on with what others have left. Nobody waits for a thread that the system has not let run
+ * yet. */
+void rad_pool_share(rad_pool *pool, int n_task, rad_pool_fn *fn, void *ctx);
 
 #endif

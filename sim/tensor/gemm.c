@@ -1,15 +1,9 @@
 /* gemm.c - matrix products: OpenBLAS in float32, AMX in bfloat16, and the linear layer's forms. */
 #include "tensor/amx.h"
-#include "tensor/tensor.h"
+#include "tensor/gemm_impl.h"
 
 #include <cblas.h>
 #include <stdlib.h>
-
-struct rad_gemm {
-    bool amx;
-    uint16_t *scratch;
-    size_t cap; /* in uint16_t */
-};
 
 enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode, struct rad_err *err)
 {
@@ -18,6 +12,7 @@ enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode, struct ra
         return rad_fail(err, RAD_E_NOMEM, "gemm: cannot allocate its scratch");
     if (openblas_get_num_threads() != 1) /* a caller that did not start with rad_tensor_repair */
         openblas_set_num_threads(1);
+    (*out)->bf16 = mode == RAD_GEMM_BF16;
     (*out)->amx = mode == RAD_GEMM_BF16 && rad_amx_enable();
     return RAD_OK;
 }
@@ -26,6 +21,7 @@ void rad_gemm_close(rad_gemm *g)
 {
     if (g == NULL)
         return;
+    rad_pool_close(g->pool);
     free(g->scratch);
     free(g);
 }

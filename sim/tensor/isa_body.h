@@ -130,6 +130,21 @@ static void softmax(size_t n, size_t total, float scale, float *row)
         row[i] = 0.0f;
 }
 
+/* Milakov and Gimelshein, arXiv 1805.02867: softmax of a row that comes in parts. */
+static float softmax_part(size_t n, float scale, float *row, float state[2])
+{
+    const float part = max_of(n, row), top = part > state[0] ? part : state[0];
+    const float factor = state[1] > 0.0f ? exp_f((state[0] - top) * scale) : 0.0f;
+    float sum = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        row[i] = exp_f((row[i] - top) * scale);
+        sum += row[i];
+    }
+    state[0] = top;
+    state[1] = state[1] * factor + sum;
+    return factor;
+}
+
 static float softmax_lse(size_t n, const float *logits, float *p)
 {
     const float top = max_of(n, logits);
@@ -298,6 +313,7 @@ const struct rad_kernels CAT(rad_kernels_, ISA) = {
     .swiglu_back = swiglu_back,
     .gelu_back = gelu_back,
     .softmax_lse = softmax_lse,
+    .softmax_part = softmax_part,
     .sumsq = sumsq,
     .adamw = adamw,
 };

@@ -8,6 +8,7 @@
 #define RAD_TENSOR_H
 
 #include "base/err.h"
+#include "tensor/mat.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,7 +30,7 @@ void rad_tensor_describe(char *out, size_t size);
  * float32 on AMX tiles; falls back to F32 where the CPU has no AMX. */
 enum rad_gemm_mode { RAD_GEMM_F32, RAD_GEMM_BF16 };
 
-typedef struct rad_gemm rad_gemm; /* scratch of one thread */
+/* rad_gemm (mat.h): scratch, and threads if rad_gemm_threads was called; used by one caller. */
 
 RAD_MUST_CHECK enum rad_status rad_gemm_open(rad_gemm **out, enum rad_gemm_mode mode,
                                              struct rad_err *err);
@@ -104,6 +105,9 @@ struct rad_kernels {
     void (*gelu_back)(size_t n, const float *x, float *dy); /* dy *= gelu'(x) */
     /* p = softmax(logits); returns logsumexp */
     float (*softmax_lse)(size_t n, const float *logits, float *p);
+    /* The next n of a row's scores become exp(scale (x - top)); state: top and sum so far, {-inf,
+     * 0} at first. Returns what earlier results are to be multiplied by. */
+    float (*softmax_part)(size_t n, float scale, float *row, float state[2]);
     double (*sumsq)(size_t n, const float *x);
     void (*adamw)(size_t n, const struct rad_adamw *o, const float *g, float *m, float *v,
                   float *w);
@@ -129,6 +133,10 @@ struct rad_attend {
     int32_t ldo;
 };
 void rad_attend(rad_gemm *g, const struct rad_attend *a);
+
+/* The same for n sequences at once on the threads of g, without keeping probabilities (p is not
+ * used): blocked by sequence, heads and 32 queries. */
+void rad_attend_many(rad_gemm *g, const struct rad_attend *a, int32_t n);
 
 /* Gradients of the above: dout [n_q][ldo] in; dq [n_q][ldq] written, dk, dv [n_k][ldkv] added to.
  * dp is scratch [n_q][n_k]. */

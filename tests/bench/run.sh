@@ -13,6 +13,10 @@ echo "## Inference of $model"
 [ -d models/radial-tiny ] && "$radial" bench models/radial-tiny --policy radial:budget=0.5 --format md
 
 echo
+echo "## Products, attention and norms of a GPT-2-small shape against the machine"
+[ -x "$build/bench_tensor" ] && "$build/bench_tensor"
+
+echo
 echo "## Training against SGEMM"
 cat >"$work/train.yaml" <<'YAML'
 model: {n_layer: 8, d_model: 160, n_head: 5, ffn: 448, ctx: 256}

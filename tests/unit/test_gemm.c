@@ -196,11 +196,77 @@ static void attention_matches(void)
     rad_gemm_close(g);
 }
 
+/* Two sequences, one of a single query, keys in more than one block; same bits on two threads. */
+static void attention_of_many_matches(void)
+{
+    enum { NQ = 37, NK = 300, HEADS = 6, KV = 2, DIM = 20, LDQ = 130, LDKV = 80, LDO = 125 };
+    static float q[NQ * LDQ], kv[NK * LDKV], out[2][NQ * LDO];
+    int32_t see[NQ], last = NK - 7;
+    fill(q, NQ * LDQ, 13);
+    fill(kv, NK * LDKV, 14);
+    for (int i = 0; i < NQ * LDQ; i++)
+        q[i] *= 6.0f; /* so that later blocks bring new maxima */
+    for (int i = 0; i < NQ; i++)
+        see[i] = i == 0 ? 1 : NK - NQ + i + 1;
+    struct rad_attend a[2] = {{.n_q = NQ, .n_k = NK, .n_head = HEADS, .n_kv = KV, .d_head = DIM}};
+    a[0].q = q, a[0].ldq = LDQ, a[0].k = kv, a[0].v = kv + KV * DIM, a[0].ldkv = LDKV;
+    a[0].n_see = see, a[0].ldo = LDO;
+    a[1] = a[0], a[1].n_q = 1, a[1].q = q + LDQ, a[1].n_see = &last, a[1].n_k = last;
+    for (int t = 0; t < 2; t++) {
+        rad_gemm *g = NULL;
+        OK(rad_gemm_open(&g, RAD_GEMM_F32, &err));
+        OK(rad_gemm_threads(g, t + 1, &err));
+        for (int s = 0; s < 2; s++) {
+            for (int i = 0; i < NQ * LDO; i++)
+                out[s][i] = NAN; /* what is there must not matter */
+            a[s].out = out[s];
+        }
+        rad_attend_many(g, a, 2);
+        for (int s = 0; s < 2; s++) {
+            double worst = 0.0;
+            for (int i = 0; i < a[s].n_q; i++)
+                for (int j = 0; j < HEADS * DIM; j++) {
+                    const double off =
+                        fabs((double)out[s][i * LDO + j] - attended(&a[s], j / DIM, i, j % DIM));
+                    worst = off > worst || isnan(off) ? off : worst;
+                }
+            if (!(worst < 4e-6))
+                fprintf(stderr, "\nattention %d, %d threads: off by %g\n", s, t + 1, worst);
+            CU_ASSERT(worst < 4e-6);
+        }
+        rad_gemm_close(g);
+    }
+}
+
+static void count_rows(void *ctx, int32_t first, int32_t n)
+{
+    for (int32_t i = first; i < first + n; i++)
+        ((int *)ctx)[i]++;
+}
+
+static void rows_are_cut_in_blocks(void)
+{
+    enum { N = 1000 };
+    rad_gemm *g = NULL;
+    OK(rad_gemm_open(&g, RAD_GEMM_F32, &err));
+    OK(rad_gemm_threads(g, 3, &err));
+    int seen[N] = {0}, wrong = 0;
+    rad_rows(g, N, 700, count_rows, seen);
+    rad_rows(g, N - 1, 100000, count_rows, seen);
+    rad_rows(g, 0, 5, count_rows, seen);
+    for (int i = 0; i < N; i++)
+        wrong += seen[i] != (i < N - 1 ? 2 : 1);
+    CU_ASSERT_EQUAL(wrong, 0);
+    rad_gemm_close(g);
+}
+
 CU_TestInfo gemm_tests[] = {
     {"products match", products_match},
     {"bfloat16 products match", bfloat16_products_match},
     {"empty products are nothing", empty_products_are_nothing},
     {"linear forms match", linear_forms_match},
     {"attention matches", attention_matches},
+    {"attention of many matches", attention_of_many_matches},
+    {"rows are cut in blocks", rows_are_cut_in_blocks},
     CU_TEST_INFO_NULL,
 };

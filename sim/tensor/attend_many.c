@@ -1,0 +1,217 @@
+/* attend_many.c - attention for inference: blocks of queries pass by blocks of keys, scores stay in
+ * the first cache, the softmax is put together from parts (Dao et al., arXiv 2205.14135). */
+#include "tensor/gemm_impl.h"
+#include "tensor/mat_impl.h"
+
+#include <math.h>
+
+enum { BLOCK_Q = 32, BLOCK_K = 128, ONE_K = 32, ONE_HEADS = 64, ALONE = 1 << 18 };
+
+struct attend_job {
+    const struct rad_attend *a;
+    int32_t n;
+};
+
+/* Of the block: rows q0.. of head h. */
+struct attend_block {
+    int32_t h, q0, n;
+    float state[BLOCK_Q][2], factor[BLOCK_Q], score[BLOCK_Q][BLOCK_K];
+};
+
+static int32_t blocks(const struct rad_attend *a)
+{
+    return (a->n_q + BLOCK_Q - 1) / BLOCK_Q;
+}
+
+/* Scores of keys k0.. turned into exponentials, zero where a query does not see. */
+static void weigh(const struct rad_attend *a, struct attend_block *b, int32_t k0, int32_t n)
+{
+    const float scale = 1.0f / sqrtf((float)a->d_head);
+    const int32_t kv = b->h / (a->n_head / a->n_kv);
+    const struct rad_strip s = {
+        .m = b->n,
+        .n = n,
+        .k = a->d_head,
+        .x = a->q + (size_t)b->q0 * (size_t)a->ldq + (size_t)(b->h * a->d_head),
+        .ldx = (size_t)a->ldq,
+        .w = (const uint8_t *)(a->k + (size_t)k0 * (size_t)a->ldkv + (size_t)(kv * a->d_head)),
+        .w_bytes = (size_t)a->ldkv * sizeof(float),
+        .y = b->score[0],
+        .ldy = BLOCK_K};
+    rad_mat_kernels()->mul[RAD_MAT_F32](&s);
+    for (int32_t i = 0; i < b->n; i++) {
+        const int32_t see = a->n_see[b->q0 + i] - k0, seen = see < 0 ? 0 : see < n ? see : n;
+        b->factor[i] = 1.0f;
+        if (seen > 0)
+            b->factor[i] =
+                rad_kernels()->softmax_part((size_t)seen, scale, b->score[i], b->state[i]);
+        for (int32_t j = seen; j < n; j++)
+            b->score[i][j] = 0.0f;
+    }
+}
+
+static void attend_block(const struct rad_attend *a, struct attend_block *b)
+{
+    const int32_t kv = b->h / (a->n_head / a->n_kv), n_k = a->n_see[b->q0 + b->n - 1];
+    float *out = a->out + (size_t)b->q0 * (size_t)a->ldo + (size_t)(b->h * a->d_head);
+    for (int32_t i = 0; i < b->n; i++)
+        b->state[i][0] = -INFINITY, b->state[i][1] = 0.0f;
+    for (int32_t k0 = 0; k0 < n_k; k0 += BLOCK_K) {
+        const int32_t n = n_k - k0 < BLOCK_K ? n_k - k0 : BLOCK_K;
+        weigh(a, b, k0, n);
+        const struct rad_mix x = {.m = b->n,
+                                  .n = n,
+                                  .d = a->d_head,
+                                  .p = b->score[0],
+                                  .ldp = BLOCK_K,
+                                  .v = a->v + (size_t)k0 * (size_t)a->ldkv +
+                                       (size_t)(kv * a->d_head),
+                                  .ldv = (size_t)a->ldkv,
+                                  .out = out,
+                                  .ldo = (size_t)a->ldo,
+                                  .scale = b->factor};
+        rad_mat_kernels()->mix(&x);
+    }
+    for (int32_t i = 0; i < b->n; i++) {
+        const float inverse = 1.0f / b->state[i][1];
+        for (int32_t x = 0; x < a->d_head; x++)
+            out[(size_t)i * (size_t)a->ldo + (size_t)x] *= inverse;
+    }
+}
+
+/* ---- one query ----------------------------------------------------------------------------- */
+
+/* Some heads of a single query. Rows of keys are long and a head is a small piece of each, so what
+ * the next block needs of them is called for a row at a time, not a head at a time. */
+static void fetch_keys(const struct rad_attend *a, const int32_t head[2], const int32_t key[2])
+{
+    const int32_t share = a->n_head / a->n_kv, from = head[0] / share * a->d_head;
+    const int32_t to = ((head[1] - 1) / share + 1) * a->d_head;
+    for (int32_t j = key[0]; j < key[1]; j++) {
+        for (int32_t i = from; i < to; i += 16)
+            __builtin_prefetch(a->k + (size_t)j * (size_t)a->ldkv + i, 0, 2);
+        for (int32_t i = from; i < to; i += 16)
+            __builtin_prefetch(a->v + (size_t)j * (size_t)a->ldkv + i, 0, 2);
+    }
+}
+
+/* n keys from k0 for head h; state is that of the head. */
+static void attend_keys(const struct rad_attend *a, int32_t h, int32_t k0, int32_t n,
+                        float state[2])
+{
+    float score[ONE_K], factor;
+    const float *const q = a->q + (size_t)h * (size_t)a->d_head;
+    const size_t at = (size_t)k0 * (size_t)a->ldkv +
+                      (size_t)(h / (a->n_head / a->n_kv) * a->d_head);
+    rad_mat_kernels()->mul[RAD_MAT_F32](
+        &(struct rad_strip){.m = 1,
+                            .n = n,
+                            .k = a->d_head,
+                            .x = q,
+                            .ldx = (size_t)a->ldq,
+                            .w = (const uint8_t *)(a->k + at),
+                            .w_bytes = (size_t)a->ldkv * sizeof(float),
+                            .y = score,
+                            .ldy = ONE_K});
+    factor = rad_kernels()->softmax_part((size_t)n, 1.0f / sqrtf((float)a->d_head), score, state);
+    rad_mat_kernels()->mix(&(struct rad_mix){.m = 1,
+                                             .n = n,
+                                             .d = a->d_head,
+                                             .p = score,
+                                             .ldp = ONE_K,
+                                             .v = a->v + at,
+                                             .ldv = (size_t)a->ldkv,
+                                             .out = a->out + (size_t)h * (size_t)a->d_head,
+                                             .ldo = (size_t)a->ldo,
+                                             .scale = &factor});
+}
+
+static void attend_one(const struct rad_attend *a, int32_t h0, int32_t h1)
+{
+    float state[ONE_HEADS][2];
+    const int32_t n_k = a->n_see[0], heads = h1 - h0;
+    for (int32_t h = 0; h < heads; h++)
+        state[h][0] = -INFINITY, state[h][1] = 0.0f;
+    for (int32_t k0 = 0; k0 < n_k; k0 += ONE_K) {
+        const int32_t n = n_k - k0 < ONE_K ? n_k - k0 : ONE_K, next = k0 + n;
+        const int32_t ahead = n_k - next < ONE_K ? n_k - next : ONE_K;
+        for (int32_t h = 0; h < heads; h++) {
+            const int32_t from = next + ahead * h / heads, to = next + ahead * (h + 1) / heads;
+            fetch_keys(a, (const int32_t[2]){h0, h1}, (const int32_t[2]){from, to});
+            attend_keys(a, h0 + h, k0, n, state[h]);
+        }
+    }
+    for (int32_t h = 0; h < heads; h++)
+        for (int32_t i = 0; i < a->d_head; i++)
+            a->out[(h0 + h) * a->d_head + i] /= state[h][1];
+}
+
+/* ---- tasks --------------------------------------------------------------------------------- */
+
+/* Heads of a task: one; for a single query about a quarter of all, or all if n_seq are many. */
+static int32_t heads_of(const struct rad_attend *a, int32_t n_seq)
+{
+    const int32_t share = a->n_head / a->n_kv, part = n_seq < 4 ? (a->n_kv + 3) / 4 : a->n_kv;
+    return a->n_q > 1 ? 1 : part * share < ONE_HEADS ? part * share : ONE_HEADS;
+}
+
+static int32_t tasks_of(const struct rad_attend *a, int32_t n_seq)
+{
+    const int32_t heads = heads_of(a, n_seq);
+    return (a->n_head + heads - 1) / heads * blocks(a);
+}
+
+static void attend_task(void *ctx, int task, int thread)
+{
+    const struct attend_job *job = ctx;
+    const struct rad_attend *a = job->a;
+    int32_t at = task;
+    (void)thread;
+    for (; at >= tasks_of(a, job->n); a++)
+        at -= tasks_of(a, job->n);
+    if (a->n_q == 1) {
+        const int32_t h0 = at * heads_of(a, job->n), h1 = h0 + heads_of(a, job->n);
+        attend_one(a, h0, h1 < a->n_head ? h1 : a->n_head);
+        return;
+    }
+    struct attend_block b = {.h = at / blocks(a), .q0 = at % blocks(a) * BLOCK_Q};
+    b.n = a->n_q - b.q0 < BLOCK_Q ? a->n_q - b.q0 : BLOCK_Q;
+    attend_block(a, &b);
+}
+
+void rad_attend_many(rad_gemm *g, const struct rad_attend *a, int32_t n)
+{
+    struct attend_job job = {a, n};
+    double work = 0.0;
+    int32_t n_task = 0;
+    for (int32_t i = 0; i < n; i++) {
+        n_task += tasks_of(&a[i], n);
+        work += (double)a[i].n_q * a[i].n_k * a[i].n_head * a[i].d_head;
+    }
+    rad_pool_share(work < ALONE ? NULL : g->pool, n_task, attend_task, &job);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+struct rows_job {
+    rad_rows_fn *fn;
+    void *ctx;
+    int32_t n_row, block;
+};
+
+static void rows_task(void *ctx, int task, int thread)
+{
+    const struct rows_job *job = ctx;
+    const int32_t first = task * job->block, left = job->n_row - first;
+    (void)thread;
+    job->fn(job->ctx, first, left < job->block ? left : job->block);
+}
+
+void rad_rows(rad_gemm *g, int32_t n_row, int32_t width, rad_rows_fn *fn, void *ctx)
+{
+    enum { TASK = 16 * 1024 }; /* floats: some us */
+    const int32_t fit = TASK / (width < 1 ? 1 : width), block = fit < 1 ? 1 : fit;
+    struct rows_job job = {fn, ctx, n_row, block};
+    const int32_t n_task = (n_row + block - 1) / block;
+    rad_pool_share(n_task < 4 ? NULL : g->pool, n_task, rows_task, &job);
+}

@@ -1,0 +1,305 @@
+/* mat_body.h - products of rows with rows of weights, compiled once per instruction set.
+ *
+ * Both operands are contiguous in k, so a tile of M x R dot products needs no repacking: M rows of
+ * x and R rows of w are loaded once for M R multiplications, and the vectors are summed up at the
+ * end. Up to 4 rows of x read the weights as they are stored: that is bound by memory, so that 4
+ * rows cost what 1 costs. For more, R rows of w are widened to float32 once, in blocks of k that
+ * stay in the first cache, and pass by all rows of x. Rows that a tile has too many of repeat the
+ * last one and are not stored. */
+#include "tensor/mat_impl.h"
+#include "tensor/vec.h"
+
+#define MAT_CAT_(a, b) a##b
+#define MAT_CAT(a, b) MAT_CAT_(a, b)
+
+#if VW == 16
+enum { FEW_R = 4, TILE_R = 6 }; /* 4 x 6 sums in 32 registers */
+#else
+enum { FEW_R = 2, TILE_R = 3 }; /* 4 x 3 sums in 16 */
+#endif
+enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768, QUANT = 32, LINE = 64 };
+
+/* ---- reading weights ----------------------------------------------------------------------- */
+
+enum { Q8_BYTES = 34, Q4_BYTES = 18 };
+
+/* Values k..k+VW of a row; k is a multiple of VW. */
+INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
+{
+    switch (type) {
+    case RAD_MAT_F16:
+        return v_f16(row + 2 * k);
+    case RAD_MAT_BF16:
+        return v_bf16(row + 2 * k);
+    case RAD_MAT_Q8_0: {
+        const uint8_t *block = row + k / QUANT * Q8_BYTES;
+        return v_f16_all(block) * v_int8(block + 2 + k % QUANT);
+    }
+    case RAD_MAT_Q4_0: {
+        const uint8_t *block = row + k / QUANT * Q4_BYTES;
+        return v_f16_all(block) * v_nibble(block + 2 + k % 16, k % QUANT >= 16);
+    }
+    default:
+        return v_load(row + 4 * k);
+    }
+}
+
+/* The last n < VW values of a row, zeros behind them. */
+INLINE vf take_first(enum rad_mat_type type, const uint8_t *row, size_t k, size_t n)
+{
+    uint8_t copy[4 * VW] = {0};
+    const size_t size = type == RAD_MAT_F32 ? 4 : 2;
+    memcpy(copy, row + size * k, size * n);
+    return take(type, copy, 0);
+}
+
+INLINE void widen(enum rad_mat_type type, size_t n, const uint8_t *row, size_t k, float *out)
+{
+    size_t i = 0;
+    for (; i + VW <= n; i += VW)
+        v_store(out + i, take(type, row, k + i));
+    if (i < n) {
+        const vf last = take_first(type, row, k + i, n - i);
+        memcpy(out + i, &last, (n - i) * sizeof *out);
+    }
+}
+
+/* ---- tiles --------------------------------------------------------------------------------- */
+
+struct tile {
+    const float *x[TILE_M];
+    const uint8_t *w[TILE_R_MAX];
+    const uint8_t *fetch, *fetch_end; /* what to call into the second cache in advance */
+    int32_t lines;                    /* how many cache lines of it per step of k */
+};
+
+/* Bytes of k values, k a multiple of 32 for blocks. */
+INLINE size_t bytes_of(enum rad_mat_type type, size_t k)
+{
+    static const uint8_t per_32[RAD_N_MAT_TYPE] = {128, 64, 64, Q8_BYTES, Q4_BYTES};
+    return k * per_32[type] / QUANT;
+}
+
+/* sum[r] = the products of tile row r with M rows of x, over k values. */
+INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k, v4 *sum)
+{
+    vf acc[TILE_R_MAX][TILE_M] = {{{0}}};
+    const uint8_t *fetch = t->fetch;
+    size_t p = 0;
+    for (; p + VW <= k; p += VW) {
+        vf x[TILE_M];
+        for (int32_t i = 0; i < t->lines; i++, fetch += LINE)
+            __builtin_prefetch(fetch, 0, 2);
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++)
+            x[i] = v_load(t->x[i] + p);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const vf w = take(type, t->w[r], p);
+#pragma GCC unroll 4
+            for (int i = 0; i < M; i++)
+                acc[r][i] += w * x[i];
+        }
+    }
+    if (p < k)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const vf w = take_first(type, t->w[r], p, k - p);
+#pragma GCC unroll 4
+            for (int i = 0; i < M; i++)
+                acc[r][i] += w * v_load_first(t->x[i] + p, k - p);
+        }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+        if (M > 1)
+            sum[r] = v_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+        else if (r % 4 == 0) {
+            const v4 four = v_sum4(acc[r][0], acc[r + 1][0], acc[(r + 2) % TILE_R_MAX][0],
+                                   acc[(r + 3) % TILE_R_MAX][0]);
+            for (int q = 0; q < 4 && r + q < R; q++)
+                sum[r + q] = (v4){four[q]};
+        }
+}
+
+INLINE void multiply_any(enum rad_mat_type type, int m, int R, const struct tile *t, size_t k,
+                         v4 *sum)
+{
+    switch (m) {
+    case 1:
+        multiply(type, 1, R, t, k, sum);
+        break;
+    case 2:
+        multiply(type, 2, R, t, k, sum);
+        break;
+    case 3:
+        multiply(type, 3, R, t, k, sum);
+        break;
+    default:
+        multiply(type, 4, R, t, k, sum);
+    }
+}
+
+/* Store m x n sums at row i, column j of the strip; first: nothing is there yet. */
+INLINE void put(const struct rad_strip *s, const int32_t at[2], const int32_t size[2], bool first,
+                const v4 *sum)
+{
+    for (int32_t i = 0; i < size[0]; i++) {
+        float *y = s->y + (size_t)(at[0] + i) * s->ldy + at[1];
+        for (int32_t r = 0; r < size[1]; r++)
+            y[r] = sum[r][i] + (!first ? y[r] : s->bias != NULL ? s->bias[at[1] + r] : 0.0f);
+    }
+}
+
+INLINE int32_t least(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- strips -------------------------------------------------------------------------------- */
+
+/* Reading several rows at once gets half of the bandwidth on some CPUs (measured on Zen 4: 16
+ * against 30 GB/s), so the next strip is called into the second cache in the order of memory while
+ * this one is multiplied, spread evenly over the steps of all its tiles. */
+INLINE struct tile start_fetch(const struct rad_strip *s, int32_t R)
+{
+    const size_t n_tile = (size_t)((s->n + R - 1) / R) * (size_t)((s->m + TILE_M - 1) / TILE_M);
+    const size_t n_step = n_tile * (size_t)(s->k / VW) + 1;
+    return (struct tile){.fetch = s->next,
+                         .lines = (int32_t)((s->next_bytes / LINE + n_step - 1) / n_step),
+                         .fetch_end = s->next + s->next_bytes};
+}
+
+/* One tile; m x R of it are stored, the rest repeats. */
+INLINE void run_tile(enum rad_mat_type type, int R, const struct rad_strip *s, struct tile *t,
+                     const int32_t at[3])
+{
+    const int32_t i = at[0], j = at[1], k0 = at[2];
+    const int32_t k = least(KC, s->k - k0), m = least(TILE_M, s->m - i);
+    v4 sum[TILE_R_MAX];
+    for (int32_t r = 0; r < m; r++)
+        t->x[r] = s->x + (size_t)(i + r) * s->ldx + k0;
+    if (t->fetch >= t->fetch_end)
+        t->lines = 0;
+    multiply_any(type, m, R, t, (size_t)k, sum);
+    t->fetch += (size_t)t->lines * (size_t)(k / VW) * LINE;
+    put(s, (const int32_t[2]){i, j}, (const int32_t[2]){m, least(R, s->n - j)}, k0 == 0, sum);
+}
+
+INLINE void few_rows(enum rad_mat_type type, const struct rad_strip *s)
+{
+    struct tile t = start_fetch(s, FEW_R);
+    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
+        for (int32_t j = 0; j < s->n; j += FEW_R) {
+            for (int32_t r = 0; r < FEW_R; r++)
+                t.w[r] = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes +
+                         bytes_of(type, (size_t)k0);
+            run_tile(type, FEW_R, s, &t, (const int32_t[3]){0, j, k0});
+        }
+}
+
+INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
+{
+    float wide[TILE_R_MAX][KC];
+    struct tile t = start_fetch(s, TILE_R);
+    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
+        for (int32_t j = 0; j < s->n; j += TILE_R) {
+            for (int32_t r = 0; r < TILE_R; r++) {
+                const uint8_t *row = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
+                t.w[r] = type == RAD_MAT_F32 ? row + 4 * (size_t)k0 : (const uint8_t *)wide[r];
+                if (type != RAD_MAT_F32)
+                    widen(type, (size_t)least(KC, s->k - k0), row, (size_t)k0, wide[r]);
+            }
+            for (int32_t i = 0; i < s->m; i += TILE_M)
+                run_tile(RAD_MAT_F32, TILE_R, s, &t, (const int32_t[3]){i, j, k0});
+        }
+}
+
+INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)
+{
+    if (s->m <= TILE_M)
+        few_rows(type, s);
+    else
+        many_rows(type, s);
+}
+
+/* ---- sums of rows -------------------------------------------------------------------------- */
+
+/* M rows from i, C vectors from column c, the last one of `last` floats. */
+INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2], size_t last)
+{
+    const int32_t i = at[0], c = at[1];
+    const bool whole = last == VW;
+    vf acc[4][4];
+#pragma GCC unroll 4
+    for (int r = 0; r < M; r++)
+#pragma GCC unroll 4
+        for (int q = 0; q < C; q++) {
+            const float *out = x->out + (size_t)(i + r) * x->ldo + c + q * VW;
+            const float scale = x->scale[i + r];
+            acc[r][q] = scale == 0.0f
+                            ? (vf){0}
+                            : v_set(scale) * (whole ? v_load(out) : v_load_first(out, last));
+        }
+    for (int32_t k = 0; k < x->n; k++) {
+        const float *v = x->v + (size_t)k * x->ldv + c;
+        vf w[4];
+#pragma GCC unroll 4
+        for (int q = 0; q < C; q++)
+            w[q] = whole ? v_load(v + q * VW) : v_load_first(v, last);
+#pragma GCC unroll 4
+        for (int r = 0; r < M; r++)
+#pragma GCC unroll 4
+            for (int q = 0; q < C; q++)
+                acc[r][q] += v_set(x->p[(size_t)(i + r) * x->ldp + (size_t)k]) * w[q];
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < M; r++)
+#pragma GCC unroll 4
+        for (int q = 0; q < C; q++)
+            memcpy(x->out + (size_t)(i + r) * x->ldo + c + q * VW, &acc[r][q], 4 * last);
+}
+
+INLINE void mix_rows(int M, const struct rad_mix *x, int32_t i)
+{
+    int32_t c = 0;
+    for (; c + 4 * VW <= x->d; c += 4 * VW)
+        mix_tile(M, 4, x, (const int32_t[2]){i, c}, VW);
+    for (; c + VW <= x->d; c += VW)
+        mix_tile(M, 1, x, (const int32_t[2]){i, c}, VW);
+    if (c < x->d)
+        mix_tile(M, 1, x, (const int32_t[2]){i, c}, (size_t)(x->d - c));
+}
+
+static void mix(const struct rad_mix *x)
+{
+    int32_t i = 0;
+    for (; i + 4 <= x->m; i += 4)
+        mix_rows(4, x, i);
+    for (; i < x->m; i++)
+        mix_rows(1, x, i);
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+#define MAT_KERNEL(name, type)                                                                     \
+    static void mul_##name(const struct rad_strip *s)                                              \
+    {                                                                                              \
+        strip(type, s);                                                                            \
+    }                                                                                              \
+    static void row_##name(size_t k, const uint8_t *row, float *out)                               \
+    {                                                                                              \
+        widen(type, k, row, 0, out);                                                               \
+    }
+MAT_KERNEL(f32, RAD_MAT_F32)
+MAT_KERNEL(f16, RAD_MAT_F16)
+MAT_KERNEL(bf16, RAD_MAT_BF16)
+MAT_KERNEL(q8_0, RAD_MAT_Q8_0)
+MAT_KERNEL(q4_0, RAD_MAT_Q4_0)
+
+const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA);
+const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA) = {
+    .name = ISA_NAME,
+    .mix = mix,
+    .mul = {mul_f32, mul_f16, mul_bf16, mul_q8_0, mul_q4_0},
+    .row = {row_f32, row_f16, row_bf16, row_q8_0, row_q4_0},
+};

@@ -1,0 +1,150 @@
+/* vec.h - private to tensor/: vectors of floats as wide as the instruction set that the including
+ * file is compiled for, by the compiler's vector extensions. VW: floats per vector. */
+#ifndef RAD_TENSOR_VEC_H
+#define RAD_TENSOR_VEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VW 16
+#elif defined(__AVX2__)
+#define VW 8
+#else
+#define VW 4
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VW)));
+typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef uint16_t vh __attribute__((vector_size(2 * VW))); /* bfloat16, float16 bits */
+typedef int8_t vb __attribute__((vector_size(VW)));
+typedef float v4 __attribute__((vector_size(16)));
+
+INLINE vf v_load(const void *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void v_store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+INLINE vf v_set(float x)
+{
+    return x - (vf){0};
+}
+
+/* The first n floats, zeros behind them. */
+INLINE vf v_load_first(const void *p, size_t n)
+{
+    vf v = {0};
+    memcpy(&v, p, n * sizeof(float));
+    return v;
+}
+
+INLINE vf v_bf16(const void *p)
+{
+    vh h;
+    memcpy(&h, p, sizeof h);
+    const vi w = __builtin_convertvector(h, vi) << 16;
+    return (vf)w;
+}
+
+/* IEEE 754 binary16 to binary32; subnormals by a subtraction that is exact. */
+INLINE vf v_f16(const void *p)
+{
+#if defined(__AVX512F__)
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+#elif defined(__F16C__)
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+#else
+    vh h;
+    memcpy(&h, p, sizeof h);
+    const vi w = __builtin_convertvector(h, vi), magnitude = (w & 0x7fff) << 13;
+    const vi special = (vi)(magnitude >= 0x0f800000), tiny = (vi)(magnitude < 0x00800000);
+    const vi normal = magnitude + (112 << 23);
+    const vf small = (vf)(magnitude + (113 << 23)) - (vf)(((vi){0} + (113 << 23)));
+    const vi value = (special & (magnitude + (224 << 23))) | (tiny & (vi)small) |
+                     (~special & ~tiny & normal);
+    return (vf)(value | (w & 0x8000) << 16);
+#endif
+}
+
+/* One float16 in all places. */
+INLINE vf v_f16_all(const void *p)
+{
+    uint16_t one;
+    memcpy(&one, p, sizeof one);
+#if defined(__AVX512F__)
+    return _mm512_cvtph_ps(_mm256_set1_epi16((short)one));
+#elif defined(__F16C__)
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)one));
+#else
+    const uint16_t all[VW] = {one, one, one, one};
+    return v_f16(all);
+#endif
+}
+
+/* VW bytes as signed 32-bit numbers. */
+INLINE vi v_bytes(const void *p)
+{
+#if defined(__AVX512F__)
+    return (vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(p));
+#elif defined(__AVX2__)
+    return (vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(p));
+#else
+    vb b;
+    memcpy(&b, p, sizeof b);
+    return (vi){b[0], b[1], b[2], b[3]};
+#endif
+}
+
+INLINE vf v_int8(const void *p)
+{
+    return __builtin_convertvector(v_bytes(p), vf);
+}
+
+/* Low or high halves of bytes, less 8. */
+INLINE vf v_nibble(const void *p, bool high)
+{
+    const vi w = v_bytes(p);
+    return __builtin_convertvector(((high ? w >> 4 : w) & 15) - 8, vf);
+}
+
+#if defined(__AVX512F__)
+INLINE __m512 pair_add(__m512 a, __m512 b)
+{
+    return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+}
+#endif
+
+/* The sums of four vectors. */
+INLINE v4 v_sum4(vf a, vf b, vf c, vf d)
+{
+#if defined(__AVX512F__)
+    const __m512 ab = pair_add(a, b), cd = pair_add(c, d);
+    const __m512 s =
+        _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+#elif defined(__AVX2__)
+    const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+#else
+    return (v4){a[0] + a[1] + (a[2] + a[3]), b[0] + b[1] + (b[2] + b[3]),
+                c[0] + c[1] + (c[2] + c[3]), d[0] + d[1] + (d[2] + d[3])};
+#endif
+}
+
+#endif

@@ -1,0 +1,327 @@
+/* test_mat.c - weight matrices of every type on every instruction set of this CPU against plain
+ * double loops; odd sizes, unaligned data, threads. */
+#include "tensor/mat_impl.h"
+#include "tensor/tensor.h"
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct rad_mat_kernels rad_mat_kernels_base;
+#if defined(__x86_64__)
+extern const struct rad_mat_kernels rad_mat_kernels_avx2, rad_mat_kernels_avx512;
+#endif
+
+static int tables(const struct rad_mat_kernels *out[3])
+{
+    int n = 0;
+    out[n++] = &rad_mat_kernels_base;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && rad_cpu_has_f16c())
+        out[n++] = &rad_mat_kernels_avx2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        out[n++] = &rad_mat_kernels_avx512;
+#endif
+    return n;
+}
+
+/* ---- matrices with known values ------------------------------------------------------------- */
+
+static uint32_t draw(uint32_t *s)
+{
+    *s = *s * 1664525u + 1013904223u;
+    return *s >> 8;
+}
+
+static double f16_value(uint16_t h)
+{
+    const int e = h >> 10 & 31, f = h & 1023;
+    const double v = e == 0    ? ldexp(f, -24)
+                     : e == 31 ? (f ? (double)NAN : (double)INFINITY)
+                               : ldexp(1024 + f, e - 25);
+    return h & 0x8000 ? -v : v;
+}
+
+struct made_mat {
+    struct rad_mat mat;
+    uint8_t *block;
+    double *value; /* [n_out][n_in] */
+};
+
+static uint16_t small_f16(uint32_t *s) /* 2^-3 .. 2, any sign, or subnormal or zero */
+{
+    const uint32_t r = draw(s);
+    return r % 16 == 0 ? (uint16_t)(r >> 4 & 0x83ff)
+                       : (uint16_t)((r & 0x83ff) | (12 + r / 2048 % 4) << 10);
+}
+
+static void put_value(struct made_mat *m, uint8_t *row, double *value, int32_t j, uint32_t *s)
+{
+    const float f = (float)draw(s) / 8388608.0f - 1.0f;
+    uint16_t h = small_f16(s);
+    uint32_t bits;
+    uint8_t *quant = row + j / 32 * (m->mat.type == RAD_MAT_Q8_0 ? 34 : 18);
+    switch (m->mat.type) {
+    case RAD_MAT_F32:
+        memcpy(row + 4 * j, &f, 4);
+        value[j] = (double)f;
+        return;
+    case RAD_MAT_F16:
+        memcpy(row + 2 * j, &h, 2);
+        value[j] = f16_value(h);
+        return;
+    case RAD_MAT_BF16:
+        memcpy(&bits, &f, 4);
+        h = (uint16_t)(bits >> 16);
+        memcpy(row + 2 * j, &h, 2);
+        value[j] = ldexp(bits >> 31 ? -1.0 : 1.0, (int)(bits >> 23 & 255) - 134) *
+                   (128 + (bits >> 16 & 127));
+        return;
+    default:
+        break;
+    }
+    if (j % 32 == 0) {
+        h = (uint16_t)(0x1c00 + draw(s) % 1024); /* about 1/200 */
+        memcpy(quant, &h, 2);
+    }
+    memcpy(&h, quant, 2);
+    const int q = (int)(draw(s) % 255) - 127, at = j % 32;
+    if (m->mat.type == RAD_MAT_Q8_0) {
+        quant[2 + at] = (uint8_t)q;
+        value[j] = f16_value(h) * q;
+    } else {
+        const int n = q & 15;
+        quant[2 + at % 16] = (uint8_t)(at < 16 ? n : quant[2 + at % 16] | n << 4);
+        value[j] = f16_value(h) * (n - 8);
+    }
+}
+
+/* The data starts at an odd address and ends where the allocation does. */
+static void mat_open(struct made_mat *m, enum rad_mat_type type, int32_t n_out, int32_t n_in)
+{
+    const size_t bytes = rad_mat_row_bytes(type, n_in);
+    uint32_t s = 17u * (uint32_t)type + (uint32_t)n_out + 1000u * (uint32_t)n_in;
+    m->block = calloc(1, bytes * (size_t)n_out + 1);
+    m->value = calloc((size_t)n_out * (size_t)n_in, sizeof *m->value);
+    m->mat = (struct rad_mat){.type = type, .n_out = n_out, .n_in = n_in, .data = m->block + 1};
+    for (int32_t i = 0; i < n_out; i++)
+        for (int32_t j = 0; j < n_in; j++)
+            put_value(m, m->block + 1 + (size_t)i * bytes, m->value + (size_t)i * (size_t)n_in, j,
+                      &s);
+}
+
+static void mat_close(struct made_mat *m)
+{
+    free(m->block);
+    free(m->value);
+}
+
+static float *floats(size_t n, uint32_t s)
+{
+    float *x = malloc(n * sizeof *x + 4);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)draw(&s) / 8388608.0f - 1.0f;
+    return x;
+}
+
+/* ---- products ------------------------------------------------------------------------------ */
+
+/* The largest error of y[m][n_out] as a share of sum |x w|, against double sums. */
+static double worst_error(const struct made_mat *w, int32_t m, const float *x, const float *bias,
+                          const float *y)
+{
+    double worst = 0.0;
+    for (int32_t i = 0; i < m; i++)
+        for (int32_t j = 0; j < w->mat.n_out; j++) {
+            double want = bias != NULL ? (double)bias[j] : 0.0, size = fabs(want) + 1e-9;
+            for (int32_t k = 0; k < w->mat.n_in; k++) {
+                const double p = (double)x[i * w->mat.n_in + k] *
+                                 w->value[(size_t)j * (size_t)w->mat.n_in + (size_t)k];
+                want += p;
+                size += fabs(p);
+            }
+            const double off =
+                fabs((double)y[(size_t)i * (size_t)w->mat.n_out + (size_t)j] - want) / size;
+            worst = off > worst || isnan(off) ? off : worst;
+        }
+    return worst;
+}
+
+static const double tolerance = 6e-7; /* of sum |x w|: about ten roundings */
+
+static void strips_match(void)
+{
+    static const int32_t size[][3] = {{1, 1, 1},    {1, 5, 31},   {2, 4, 16},   {3, 7, 67},
+                                      {4, 12, 128}, {5, 13, 100}, {7, 6, 2049}, {13, 25, 800},
+                                      {32, 9, 33},  {33, 3, 64},  {1, 3, 1600}, {130, 11, 96}};
+    const struct rad_mat_kernels *table[3];
+    const int n_table = tables(table);
+    for (int t = 0; t < n_table; t++)
+        for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
+            for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
+                const int32_t m = size[i][0], n = size[i][1];
+                const int32_t k = type >= RAD_MAT_Q8_0 ? (size[i][2] + 31) / 32 * 32 : size[i][2];
+                struct made_mat w;
+                mat_open(&w, (enum rad_mat_type)type, n, k);
+                float *x = floats((size_t)m * (size_t)k, 5), *bias = floats((size_t)n, 6);
+                float *y = floats((size_t)m * (size_t)n, 7);
+                const struct rad_strip s = {.m = m,
+                                            .n = n,
+                                            .k = k,
+                                            .x = x,
+                                            .ldx = (size_t)k,
+                                            .w = w.mat.data,
+                                            .w_bytes = rad_mat_row_bytes(w.mat.type, k),
+                                            .bias = i % 2 ? bias : NULL,
+                                            .y = y,
+                                            .ldy = (size_t)n};
+                table[t]->mul[type](&s);
+                const double worst = worst_error(&w, m, x, s.bias, y);
+                if (!(worst <= tolerance))
+                    fprintf(stderr, "\n%s %s %d x %d x %d: off by %g\n", table[t]->name,
+                            rad_mat_type_name(w.mat.type), m, n, k, worst);
+                CU_ASSERT(worst <= tolerance);
+                mat_close(&w);
+                free(x), free(bias), free(y);
+            }
+}
+
+static void rows_widen(void)
+{
+    enum { N = 5, K = 160 };
+    const struct rad_mat_kernels *table[3];
+    const int n_table = tables(table);
+    for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
+        struct made_mat w;
+        mat_open(&w, (enum rad_mat_type)type, N, K);
+        for (int t = 0; t < n_table; t++)
+            for (int32_t i = 0; i < N; i++) {
+                float out[K];
+                const size_t bytes = rad_mat_row_bytes(w.mat.type, K);
+                table[t]->row[type](K, (const uint8_t *)w.mat.data + (size_t)i * bytes, out);
+                bool same = true;
+                for (int k = 0; k < K; k++)
+                    same = same && out[k] == (float)w.value[i * K + k];
+                CU_ASSERT(same);
+            }
+        mat_close(&w);
+    }
+}
+
+/* All 65536 float16 on each table; NaN stays NaN. */
+static void halves_widen(void)
+{
+    static uint16_t all[65536];
+    static float out[65536];
+    const struct rad_mat_kernels *table[3];
+    const int n_table = tables(table);
+    for (int i = 0; i < 65536; i++)
+        all[i] = (uint16_t)i;
+    for (int t = 0; t < n_table; t++) {
+        int wrong = 0;
+        table[t]->row[RAD_MAT_F16](65536, (const uint8_t *)all, out);
+        for (int i = 0; i < 65536; i++) {
+            const double want = f16_value((uint16_t)i);
+            wrong += isnan(want) ? !isnan(out[i]) : (double)out[i] != want;
+        }
+        CU_ASSERT_EQUAL(wrong, 0);
+    }
+}
+
+/* ---- whole products: threads, several matrices ----------------------------------------------- */
+
+static void threads_keep_the_bits(void)
+{
+    static const int32_t rows[] = {1, 4, 9, 140};
+    enum { K = 1056, N = 700, N2 = 301 };
+    rad_gemm *g[3] = {NULL};
+    for (int t = 0; t < 3; t++) {
+        OK(rad_gemm_open(&g[t], RAD_GEMM_F32, &err));
+        OK(rad_gemm_threads(g[t], t + 1, &err));
+    }
+    CU_ASSERT(rad_gemm_pool(g[0]) == NULL && rad_pool_size(rad_gemm_pool(g[2])) == 3);
+    for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
+        struct made_mat w, w2;
+        mat_open(&w, (enum rad_mat_type)type, N, K);
+        mat_open(&w2, RAD_MAT_F32, N2, K);
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            const int32_t m = rows[i];
+            float *x = floats((size_t)m * K, 8), *bias = floats(N, 9);
+            const size_t bytes = (size_t)m * (N + N2) * sizeof(float);
+            float *y[3];
+            for (int t = 0; t < 3; t++) {
+                y[t] = floats((size_t)m * (N + N2), (uint32_t)t);
+                const struct rad_mat_job job[] = {{&w.mat, bias, y[t], 0},
+                                                  {&w2.mat, NULL, y[t] + (size_t)m * N, 0}};
+                rad_mat_mul_many(g[t], m, x, job, 2);
+            }
+            CU_ASSERT(memcmp(y[0], y[1], bytes) == 0 && memcmp(y[0], y[2], bytes) == 0);
+            CU_ASSERT(worst_error(&w, m, x, bias, y[0]) <= tolerance);
+            CU_ASSERT(worst_error(&w2, m, x, NULL, y[0] + (size_t)m * N) <= tolerance);
+            for (int t = 0; t < 3; t++)
+                free(y[t]);
+            free(x), free(bias);
+        }
+        mat_close(&w), mat_close(&w2);
+    }
+    for (int t = 0; t < 3; t++)
+        rad_gemm_close(g[t]);
+}
+
+static void wide_rows_keep_their_gaps(void)
+{
+    enum { M = 6, K = 20, N = 3, LD = 5 };
+    struct made_mat w;
+    rad_gemm *g = NULL;
+    OK(rad_gemm_open(&g, RAD_GEMM_F32, &err));
+    mat_open(&w, RAD_MAT_BF16, N, K);
+    float *x = floats(M * K, 3), y[M * LD], z[M * N];
+    for (int i = 0; i < M * LD; i++)
+        y[i] = 77.0f;
+    rad_mat_mul_many(g, M, x, &(struct rad_mat_job){&w.mat, NULL, y, LD}, 1);
+    rad_mat_mul(g, M, x, &w.mat, NULL, z);
+    bool same = true;
+    for (int i = 0; i < M * LD; i++)
+        same = same && y[i] == (i % LD < N ? z[i / LD * N + i % LD] : 77.0f);
+    CU_ASSERT(same);
+    float row[K];
+    rad_mat_row(&w.mat, 2, row);
+    CU_ASSERT(row[K - 1] == (float)w.value[2 * K + K - 1]);
+    rad_mat_mul(g, 0, x, &w.mat, NULL, z); /* nothing */
+    mat_close(&w);
+    free(x);
+    rad_gemm_close(g);
+}
+
+/* x of few bits loses nothing when rounded, so the sums must be as good as in float32. */
+static void rounded_products_match(void)
+{
+    static const int32_t size[][3] = {{5, 7, 31}, {9, 13, 1600}, {131, 20, 96}, {8, 6, 1}};
+    rad_gemm *g = NULL;
+    OK(rad_gemm_open(&g, RAD_GEMM_BF16, &err));
+    for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
+        const int32_t m = size[i][0], n = size[i][1], k = size[i][2];
+        struct made_mat w;
+        mat_open(&w, RAD_MAT_BF16, n, k);
+        float *x = floats((size_t)m * (size_t)k, 15), *bias = floats((size_t)n, 16);
+        float *y = floats((size_t)m * (size_t)n, 17);
+        for (int32_t j = 0; j < m * k; j++)
+            x[j] = floorf(x[j] * 64.0f) / 64.0f;
+        rad_mat_mul(g, m, x, &w.mat, bias, y);
+        CU_ASSERT(worst_error(&w, m, x, bias, y) <= tolerance);
+        mat_close(&w);
+        free(x), free(bias), free(y);
+    }
+    rad_gemm_close(g);
+}
+
+CU_TestInfo mat_tests[] = {
+    {"strips match", strips_match},
+    {"rows widen", rows_widen},
+    {"float16 widens", halves_widen},
+    {"threads keep the bits", threads_keep_the_bits},
+    {"rounded products match", rounded_products_match},
+    {"wide rows keep their gaps", wide_rows_keep_their_gaps},
+    CU_TEST_INFO_NULL,
+};
