@@ -21,7 +21,9 @@
 
 /* ---- models ------------------------------------------------------------------------------ */
 
-typedef struct rad_model rad_model; /* weights in float32, tokenizer, config; immutable */
+/* Weights, tokenizer, config; immutable. Matrices stay in their format in the mapped file (those of
+ * GPT-2, stored the other way round, are copied), so the file must not change while it is open. */
+typedef struct rad_model rad_model;
 
 /* Load a model folder. errors: those of checkpoint.h; a missing or mis-shaped tensor is named. */
 RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folder,
@@ -30,8 +32,10 @@ void rad_model_close(rad_model *m);
 
 const struct rad_model_config *rad_model_config(const rad_model *m);
 const rad_tokenizer *rad_model_tokenizer(const rad_model *m);
-const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 hex digits */
-double rad_model_weight_bytes(const rad_model *m); /* in memory, embedding included */
+const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 hex digits; of
+                                                      tensors over 1 MiB 64 pages count */
+double rad_model_weight_bytes(const rad_model *m); /* in the file, embedding included */
+int32_t rad_model_image_side(const rad_model *m);  /* in pixels; 0: a text model */
 
 /* ---- engine ------------------------------------------------------------------------------ */
 
@@ -64,6 +68,12 @@ struct rad_row {
 RAD_MUST_CHECK enum rad_status rad_engine_forward(rad_engine *e, const struct rad_row *row,
                                                   int32_t n, enum rad_route_phase phase,
                                                   struct rad_err *err);
+
+/* The same for one image in slot 0, pixels [3][side][side] normalised: row 0 is the class token,
+ * row i + 1 patch i. The logits of the image are those of row 0. errors: RAD_E_ARG (a text model)
+ */
+RAD_MUST_CHECK enum rad_status rad_engine_image(rad_engine *e, const float *pixels,
+                                                struct rad_err *err);
 
 /* Of the last forward call: what row r did. Borrowed until the next call. */
 int32_t rad_engine_path(const rad_engine *e, int32_t r, const struct rad_hop_rec **hop,
