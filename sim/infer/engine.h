@@ -123,6 +123,13 @@ RAD_MUST_CHECK enum rad_status rad_path_add(rad_engine *e, int32_t row, struct r
 void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
                     float *stat);
 
+/* act[n] = activation of up[n]; of a gated one up is [n gates | n values]. */
+void rad_model_activate(const rad_model *m, size_t n, const float *up, float *act);
+
+/* Fill a model whose config and file are open. errors: RAD_E_RANGE (a tensor is missing or has
+ * another shape), RAD_E_UNSUPPORTED, RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_model_load_tensors(rad_model *m, struct rad_err *err);
+
 /* ---- embed.c: what enters the first layer ---- */
 /* h[n_row][d_model] of the rows' tokens and positions. */
 RAD_MUST_CHECK enum rad_status rad_embed_tokens(rad_engine *e, struct rad_err *err);

@@ -23,16 +23,6 @@ static float *floats(rad_engine *e, int32_t rows, int32_t cols)
     return rad_arena_get(e->arena, (size_t)rows * (size_t)cols * sizeof(float));
 }
 
-void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
-                    float *stat)
-{
-    const size_t d = (size_t)m->config.card.d_model;
-    if (m->config.card.norm == RAD_NORM_LAYER)
-        rad_kernels()->layernorm((size_t)n, d, m->config.rms_eps, x, w->w, w->b, y, stat);
-    else
-        rad_kernels()->rmsnorm((size_t)n, d, m->config.rms_eps, x, w->w, y, stat);
-}
-
 static bool keeps(const rad_engine *e, float a, float b, float c)
 {
     const struct rad_policy *p = e->opt.route.policy;
@@ -278,20 +268,6 @@ static enum rad_status attention(rad_engine *e, const struct visit *v, struct wo
 
 /* ---- MLP ----------------------------------------------------------------------------------- */
 
-/* act = activation of up (and gate); gate and up lie one behind the other. */
-static void activate(const rad_model *m, size_t n, const float *up, float *act)
-{
-    const struct rad_kernels *k = rad_kernels();
-    if (m->config.card.act == RAD_ACT_SWIGLU)
-        k->swiglu(1, n, up, act);
-    else if (m->config.card.act == RAD_ACT_RELU)
-        rad_relu(n, up, act);
-    else if (m->config.gelu_exact)
-        rad_gelu_exact(n, up, act);
-    else
-        k->gelu(n, up, act);
-}
-
 static enum rad_status mlp(rad_engine *e, const struct visit *v, struct work *w,
                            struct rad_err *err)
 {
@@ -308,7 +284,7 @@ static enum rad_status mlp(rad_engine *e, const struct visit *v, struct work *w,
     if (gated)
         rad_mat_mul(e->gemm, v->n, x, &lw->gate.w, lw->gate.b, up);
     rad_mat_mul(e->gemm, v->n, x, &lw->up.w, lw->up.b, gated ? up + n : up);
-    activate(m, n, up, act);
+    rad_model_activate(m, n, up, act);
     rad_mat_mul(e->gemm, v->n, act, &lw->down.w, lw->down.b, w->f);
     const bool look = e->opt.stats || e->opt.route.policy->keep != NULL;
     for (int32_t i = 0; i < v->n; i++) {
