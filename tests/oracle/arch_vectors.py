@@ -153,7 +153,7 @@ def llama(m, c, prefix, tokens):
         y = normed(n1, x, c["rms_norm_eps"])
         a = attend(rotate(apply(q, y).reshape(n, heads, dim), freq),
                    rotate(apply(k, y).reshape(n, kv, dim), freq), apply(v, y).reshape(n, kv, dim),
-                   window=c.get("sliding_window"))
+                   window=c.get("sliding_window") if c["model_type"] == "mistral" else None)
         x = x + apply(out, a)
         y = normed(n2, x, c["rms_norm_eps"])
         x = x + apply(down, silu(apply(gate, y)) * apply(up, y))
