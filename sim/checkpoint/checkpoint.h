@@ -211,4 +211,6 @@ RAD_MUST_CHECK enum rad_status rad_tokenizer_decode(const rad_tokenizer *tok, co
  * control tokens and for ids outside the vocabulary. */
 const char *rad_tokenizer_token(const rad_tokenizer *tok, int32_t id, size_t *len);
 
+#include "checkpoint/image.h" /* images as models see them */
+
 #endif
