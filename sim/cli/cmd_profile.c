@@ -9,13 +9,16 @@ struct profile_options {
     struct rad_cli_common common;
     struct model_args model;
     double tail;
+    const char *image[MODEL_ARGS_TEXT_MAX];
+    int n_image;
 };
 
-enum { OPT_TAIL = 600 };
+enum { OPT_TAIL = 600, OPT_IMAGE };
 
 static const struct argp_option options[] = {
     MODEL_ARGS_OPTIONS,
     {"tail", OPT_TAIL, "FRAC", 0, "only the last FRAC of every text (default 1: all of it)", 2},
+    {"image", OPT_IMAGE, "F", 0, "an image, for a model that reads them; may be repeated", 2},
     {0},
 };
 
@@ -29,6 +32,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_TAIL:
         o->tail = rad_cli_real(state, "--tail", arg, 1e-6, 1.0);
         return 0;
+    case OPT_IMAGE:
+        if (o->n_image == MODEL_ARGS_TEXT_MAX)
+            argp_error(state, "--image: at most %d files", MODEL_ARGS_TEXT_MAX);
+        o->image[o->n_image++] = arg;
+        return 0;
     default:
         return model_args_parse(&o->model, key, arg, state);
     }
@@ -41,7 +49,8 @@ static const struct argp argp = {
     .doc = "Measure residual ratios per token and sublayer: ratio_in = |f|/|x|, ratio_out = "
            "|f|/|x+f| and the cosine of x and x+f, where x is a token's state and f what the "
            "sublayer adds. Medians over tokens; p10 and p90 are of ratio_in. --trace keeps the "
-           "squared norms of every hop. The policy is dense unless given.\v"
+           "squared norms of every hop. Post-norm layers are measured before their norm. The "
+           "policy is dense unless given.\v"
            "Example:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n",
     .children = rad_cli_children,
 };
@@ -130,6 +139,28 @@ static enum rad_status print(const struct profile_options *o, const struct rad_p
     return RAD_OK;
 }
 
+/* ---- images -------------------------------------------------------------------------------- */
+
+static enum rad_status look(struct profile_options *o, struct model_run *run,
+                            rad_profiler *profiler, struct rad_eval_result *result,
+                            struct rad_err *err)
+{
+    struct rad_eval_sinks sinks = {.path = rad_profiler_add, .ctx = profiler};
+    const struct rad_images images = {o->image, o->n_image, o->model.folder};
+    const size_t classes = (size_t)rad_model_config(run->model)->card.vocab;
+    float *logits = calloc((size_t)o->n_image * classes, sizeof *logits);
+    if (logits == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for %d images", o->n_image);
+    enum rad_status status = model_args_trace(&o->model, run, "eval", NULL, &sinks.trace, err);
+    if (status == RAD_OK) {
+        sinks.progress = rad_progress_open(stderr, "profile", o->n_image, o->common.progress);
+        status = rad_images_run(run->model, &images, &o->model.engine, &sinks, logits, result, err);
+        rad_progress_close(sinks.progress);
+    }
+    free(logits);
+    return model_args_trace_end(sinks.trace, status, (double)NAN, result->forward_only, err);
+}
+
 /* ---- the run ------------------------------------------------------------------------------- */
 
 static enum rad_status evaluate(struct profile_options *o, struct model_run *run,
@@ -158,8 +189,11 @@ static enum rad_status profile(struct profile_options *o, struct model_run *run,
     rad_profiler *profiler = NULL;
     struct rad_profile p = {0};
     struct rad_eval_result result = {.nll = (double)NAN};
+    if (o->n_image > 0 && (o->model.n_text > 0 || o->model.tokens != NULL))
+        return rad_fail(err, RAD_E_ARG, "expected either --image or --text or --tokens");
     RAD_TRY(rad_profiler_open(&profiler, rad_model_config(run->model)->card.n_layer, err));
-    enum rad_status status = evaluate(o, run, profiler, &result, err);
+    enum rad_status status = o->n_image > 0 ? look(o, run, profiler, &result, err)
+                                            : evaluate(o, run, profiler, &result, err);
     if (status == RAD_OK)
         status = rad_profiler_result(profiler, &p, err);
     if (status == RAD_OK)
@@ -177,7 +211,7 @@ static int run(int argc, char *argv[])
     model_args_default(&o.model);
     if (rad_cli_parse(&argp, argc, argv, &o) != 0)
         return EXIT_FAILURE;
-    o.model.stats = true;
+    o.model.stats = o.model.images = true;
     if (o.model.policy == NULL)
         o.model.policy = "dense";
     enum rad_status status = model_args_open(&o.model, &m, &err);

@@ -11,6 +11,7 @@ struct model_args {
     const char *text[MODEL_ARGS_TEXT_MAX];
     int n_text, ctx, threads;
     bool stats;
+    bool images; /* the command reads images too; others refuse models that do */
     bool has_seed;
     uint64_t seed;
     struct rad_engine_options engine; /* filled by model_args_open */

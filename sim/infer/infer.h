@@ -31,7 +31,7 @@ RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folde
 void rad_model_close(rad_model *m);
 
 const struct rad_model_config *rad_model_config(const rad_model *m);
-const rad_tokenizer *rad_model_tokenizer(const rad_model *m);
+const rad_tokenizer *rad_model_tokenizer(const rad_model *m); /* NULL: reads images */
 const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 hex digits; of
                                                       tensors over 1 MiB 64 pages count */
 double rad_model_weight_bytes(const rad_model *m); /* in the file, embedding included */
@@ -141,6 +141,20 @@ RAD_MUST_CHECK enum rad_status rad_eval_run(const rad_model *m, const struct rad
                                             const struct rad_eval_sinks *sinks,
                                             struct rad_eval_result *out, struct rad_err *err);
 
+/* Images one after the other, each its own sequence, through a model that reads images; folder has
+ * the model's preprocessor_config.json. logits [n][classes] are those of the class tokens. Of sinks
+ * trace, path and progress are used; of out all but tokens, nll and flop_frac. errors: those of
+ * rad_image_open, RAD_E_ARG (a text model) */
+struct rad_images {
+    const char *const *path;
+    int64_t n;
+    const char *folder;
+};
+RAD_MUST_CHECK enum rad_status rad_images_run(const rad_model *m, const struct rad_images *images,
+                                              const struct rad_engine_options *opt,
+                                              const struct rad_eval_sinks *sinks, float *logits,
+                                              struct rad_eval_result *out, struct rad_err *err);
+
 /* Describe a run for the header of its trace. Strings borrow from *text. */
 struct rad_run_text {
     char policy[192], engine[192], host[96], hash[17];
@@ -174,10 +188,9 @@ RAD_MUST_CHECK enum rad_status rad_generate(const rad_model *m, const struct rad
 /* ---- profile ----------------------------------------------------------------------------- */
 
 /* How much sublayers change the residual stream. x is a token's state before a sublayer and f
- * what the sublayer adds (Dotzel et al., arXiv 2404.04900, section 2):
- *   ratio_in = |f| / |x|      ratio_out = |f| / |x + f|
- *   cos_in_out = x.(x + f) / (|x| |x + f|)
- * Quantiles over the tokens that ran it; NaN if none did. */
+ * what the sublayer adds, before the norm of a post-norm layer (Dotzel et al., arXiv 2404.04900,
+ * section 2): ratio_in = |f| / |x|      ratio_out = |f| / |x + f| cos_in_out = x.(x + f) / (|x| |x
+ * + f|) Quantiles over the tokens that ran it; NaN if none did. */
 struct rad_profile_spread {
     double p10, median, p90;
 };
