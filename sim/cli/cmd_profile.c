@@ -46,18 +46,20 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "MODEL",
-    .doc = "Measure residual ratios per token and sublayer: ratio_in = |f|/|x|, ratio_out = "
-           "|f|/|x+f| and the cosine of x and x+f, where x is a token's state and f what the "
-           "sublayer adds. Medians over tokens; p10 and p90 are of ratio_in. --trace keeps the "
-           "squared norms of every hop. Post-norm layers are measured before their norm. The "
-           "policy is dense unless given.\v"
-           "Example:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n",
+    .doc =
+        "Measure residual ratios per token and sublayer: ratio_in = |f|/|x|, ratio_out = "
+        "|f|/|x+f| and the cosine of x and x+f, where x is a token's state and f what the "
+        "sublayer adds. Medians over tokens; p10 and p90 are of ratio_in. block_influence is 1 - "
+        "mean cosine of the states before and after a whole layer. --trace keeps the "
+        "squared norms of every hop. Post-norm layers are measured before their norm. The "
+        "policy is dense unless given.\v"
+        "Example:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n",
     .children = rad_cli_children,
 };
 
 /* ---- output -------------------------------------------------------------------------------- */
 
-static void put_row(rad_out *out, const struct rad_profile_row *r)
+static void put_row(rad_out *out, const struct rad_profile_row *r, double influence)
 {
     rad_out_begin_row(out);
     rad_out_int(out, "layer", r->layer);
@@ -68,6 +70,7 @@ static void put_row(rad_out *out, const struct rad_profile_row *r)
     rad_out_real(out, "p90", r->ratio_in.p90);
     rad_out_real(out, "median_ratio_out", r->ratio_out.median);
     rad_out_real(out, "cos_in_out", r->cos_in_out.median);
+    rad_out_real(out, "block_influence", influence);
     rad_out_end_row(out);
 }
 
@@ -76,7 +79,7 @@ static enum rad_status put_rows(const struct rad_profile *p, enum rad_format for
     rad_out *out;
     (void)rad_out_open(&out, format, to);
     for (int32_t i = 0; i < p->n_row; i++)
-        put_row(out, &p->row[i]);
+        put_row(out, &p->row[i], p->influence[i / 2]);
     return rad_out_close(out, false);
 }
 
@@ -145,7 +148,8 @@ static enum rad_status look(struct profile_options *o, struct model_run *run,
                             rad_profiler *profiler, struct rad_eval_result *result,
                             struct rad_err *err)
 {
-    struct rad_eval_sinks sinks = {.path = rad_profiler_add, .ctx = profiler};
+    struct rad_eval_sinks sinks = {
+        .path = rad_profiler_add, .block = rad_profiler_add_block, .ctx = profiler};
     const struct rad_images images = {o->image, o->n_image, o->model.folder};
     const size_t classes = (size_t)rad_model_config(run->model)->card.vocab;
     float *logits = calloc((size_t)o->n_image * classes, sizeof *logits);
@@ -168,7 +172,8 @@ static enum rad_status evaluate(struct profile_options *o, struct model_run *run
                                 struct rad_err *err)
 {
     struct rad_tokens tokens = {0};
-    struct rad_eval_sinks sinks = {.path = rad_profiler_add, .ctx = profiler};
+    struct rad_eval_sinks sinks = {
+        .path = rad_profiler_add, .block = rad_profiler_add_block, .ctx = profiler};
     enum rad_status status = model_args_tokens(&o->model, run, o->tail, &tokens, err);
     if (status == RAD_OK)
         status = model_args_trace(&o->model, run, "eval", &tokens, &sinks.trace, err);

@@ -127,9 +127,10 @@ static enum rad_status take_rows(rad_engine *e, const struct rad_row *row, int32
     const size_t hops = un * (size_t)e->max_time;
     struct rad_hop_rec *hop = rad_arena_get(e->arena, hops * sizeof *hop);
     struct rad_hop_stat *stat = e->opt.stats ? rad_arena_get(e->arena, hops * sizeof *stat) : NULL;
+    float *cosine = e->opt.stats ? rad_arena_get(e->arena, hops * sizeof *cosine) : NULL;
     e->n_row = 0;
     if (!kept || !e->pos || !e->last || !e->seq || !e->h || !e->path || !hop ||
-        (e->opt.stats && !stat))
+        (e->opt.stats && !(stat && cosine)))
         return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d tokens", n);
     for (int32_t r = 0; r < n; r++) {
         struct slot *s = &e->slot[row[r].slot];
@@ -138,8 +139,10 @@ static enum rad_status take_rows(rad_engine *e, const struct rad_row *row, int32
         e->seq[r] = s->seq;
         e->last[r] = -1;
         e->path[r] = (struct path){.hop = hop + (size_t)r * (size_t)e->max_time};
-        if (stat != NULL)
+        if (stat != NULL) {
             e->path[r].stat = stat + (size_t)r * (size_t)e->max_time;
+            e->path[r].cos = cosine + (size_t)r * (size_t)e->max_time;
+        }
     }
     e->row = kept;
     e->n_row = n;
@@ -157,6 +160,7 @@ enum rad_status rad_path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
         p->stat[p->n] = stat != NULL ? *stat
                                      : (struct rad_hop_stat){NAN, NAN, NAN, NAN, NAN, NAN, NAN};
         p->stat[p->n].margin = e->router ? margin : NAN;
+        p->cos[p->n] = NAN;
     }
     p->hop[p->n++] = hop;
     return RAD_OK;
@@ -313,6 +317,11 @@ int32_t rad_engine_path(const rad_engine *e, int32_t r, const struct rad_hop_rec
     if (stat != NULL)
         *stat = e->path[r].stat;
     return e->path[r].n;
+}
+
+const float *rad_engine_cosines(const rad_engine *e, int32_t r)
+{
+    return e->path[r].cos;
 }
 
 double rad_engine_depth(const rad_engine *e, int32_t r)

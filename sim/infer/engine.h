@@ -61,6 +61,7 @@ struct slot {
 struct path { /* of one row */
     struct rad_hop_rec *hop;
     struct rad_hop_stat *stat;
+    float *cos; /* of the state before and after a visit; NULL without statistics */
     int32_t n;
 };
 
@@ -125,6 +126,9 @@ void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const f
 
 /* act[n] = activation of up[n]; of a gated one up is [n gates | n values]. */
 void rad_model_activate(const rad_model *m, size_t n, const float *up, float *act);
+
+/* x.y / (|x| |y|) of two states of width d */
+float rad_state_cosine(size_t d, const float *x, const float *y);
 
 /* Fill a model whose config and file are open. errors: RAD_E_RANGE (a tensor is missing or has
  * another shape), RAD_E_UNSUPPORTED, RAD_E_NOMEM */

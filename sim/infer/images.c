@@ -22,6 +22,8 @@ static enum rad_status report(const rad_engine *e, int64_t seq, const struct rad
             RAD_TRY(rad_trace_put(sinks->trace, &tok, hop, stat, err));
         if (sinks->path != NULL)
             RAD_TRY(sinks->path(sinks->ctx, &tok, hop, stat, err));
+        if (sinks->block != NULL && stat != NULL)
+            RAD_TRY(sinks->block(sinks->ctx, &tok, hop, rad_engine_cosines(e, i), err));
     }
     r->fed += e->n_row;
     return RAD_OK;

@@ -1,5 +1,7 @@
-/* parts.c - the norm and the activation of a model. */
+/* parts.c - small sums of a visit: norm, activation, cosine. */
 #include "infer/engine.h"
+
+#include <math.h>
 
 void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
                     float *stat)
@@ -22,4 +24,10 @@ void rad_model_activate(const rad_model *m, size_t n, const float *up, float *ac
         rad_gelu_exact(n, up, act);
     else
         k->gelu(n, up, act);
+}
+
+float rad_state_cosine(size_t d, const float *x, const float *y)
+{
+    const struct rad_kernels *k = rad_kernels();
+    return k->dot(d, x, y) / sqrtf(k->dot(d, x, x) * k->dot(d, y, y));
 }

@@ -126,8 +126,7 @@ static void norms(const rad_engine *e, const float *x, const float *f, int32_t i
     out[2] = k->dot(d, x, f);
 }
 
-/* The policy looks at a row's attention output; false: it is discarded and so is the cache entry.
- */
+/* The policy looks at a row's attention output; false: discarded, and so is the cache entry. */
 static bool settle_attention(rad_engine *e, const struct visit *v, struct work *w, int32_t i)
 {
     float s[3];
@@ -344,9 +343,14 @@ enum rad_status rad_visit_run(rad_engine *e, const struct visit *v, struct rad_e
     RAD_TRY(attention(e, v, &w, err));
     RAD_TRY(mlp(e, v, &w, err));
     for (int32_t i = 0; i < v->n; i++) {
-        memcpy(e->h + (size_t)v->idx[i] * d, w.x + (size_t)i * d, d * sizeof *w.x);
+        float *h = e->h + (size_t)v->idx[i] * d;
+        const float *x = w.x + (size_t)i * d;
+        struct path *path = &e->path[v->idx[i]];
         e->last[v->idx[i]] = v->layer;
         RAD_TRY(rad_path_add(e, v->idx[i], w.rec[i], &w.st[i], err));
+        if (path->cos != NULL)
+            path->cos[path->n - 1] = rad_state_cosine(d, h, x);
+        memcpy(h, x, d * sizeof *h);
     }
     rad_arena_reset(e->arena, mark);
     return RAD_OK;
