@@ -27,6 +27,7 @@ struct model { /* one of the file */
     int32_t token[MAX_TOKEN];
     double value[MAX_TOKEN];
     float image[4096]; /* filled by make_model */
+    enum rad_kv kv;    /* of policy skip */
 };
 
 /* ---- the file ------------------------------------------------------------------------------ */
@@ -163,7 +164,8 @@ static struct rad_engine_options options_of(const rad_model *m, const char *poli
 static void run_tokens(const rad_model *net, const struct model *m, const char *policy,
                        int32_t chunk, float *nll)
 {
-    const struct rad_engine_options o = options_of(net, policy);
+    struct rad_engine_options o = options_of(net, policy);
+    o.kv = strncmp(policy, "skip", 4) == 0 ? m->kv : RAD_KV_HOLE;
     struct rad_row row[MAX_TOKEN];
     int32_t target[MAX_TOKEN];
     rad_engine *e = NULL;
@@ -195,6 +197,21 @@ static double apart(int n, const float *a, const float *b)
     for (int i = 0; i < n; i++)
         worst = fabs((double)(a[i] - b[i])) <= worst ? worst : fabs((double)(a[i] - b[i]));
     return worst;
+}
+
+/* Skipped layers, under every KV semantics: decoding is prefill. */
+static void check_skips(const rad_model *net, struct model *m)
+{
+    static const char policy[] = "skip:frac=0.4,seed=3";
+    float whole[3][MAX_TOKEN], fed[MAX_TOKEN];
+    for (int kv = RAD_KV_HOLE; kv <= RAD_KV_COPY; kv++) {
+        m->kv = (enum rad_kv)kv;
+        run_tokens(net, m, policy, m->n_token, whole[kv]);
+        run_tokens(net, m, policy, 1, fed);
+        CU_ASSERT(apart(m->n_value, whole[kv], fed) <= 1e-4);
+    }
+    CU_ASSERT(apart(m->n_value, whole[RAD_KV_HOLE], whole[RAD_KV_PROJECT]) > 1e-3);
+    CU_ASSERT(apart(m->n_value, whole[RAD_KV_PROJECT], whole[RAD_KV_COPY]) > 1e-3);
 }
 
 static void check_text(const rad_model *net, const struct model *m)
@@ -296,6 +313,7 @@ static void check_numbers(struct model *m)
             check_image(net, m);
         } else {
             check_text(net, m);
+            check_skips(net, m);
             check_threads(net, m);
         }
         rad_model_close(net);
