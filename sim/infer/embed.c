@@ -14,7 +14,7 @@ static void look_up(const rad_engine *e, float *to)
 {
     const struct rad_mat *table = &e->model->embed;
     for (int32_t r = 0; r < e->n_row; r++)
-        rad_mat_row(table, e->row[r].token, 0, table->n_in, to + (size_t)r * (size_t)table->n_in);
+        rad_mat_row(table, e->row[r].token, to + (size_t)r * (size_t)table->n_in);
 }
 
 static void add_positions(const rad_engine *e, float *row)
@@ -22,7 +22,7 @@ static void add_positions(const rad_engine *e, float *row)
     const struct rad_model_config *c = &e->model->config;
     const size_t d = (size_t)c->card.d_model;
     for (int32_t r = 0; r < e->n_row; r++) {
-        rad_mat_row(&e->model->position, e->pos[r] + c->first_row, 0, c->card.d_model, row);
+        rad_mat_row(&e->model->position, e->pos[r] + c->first_row, row);
         rad_kernels()->add(d, row, e->h + (size_t)r * d);
     }
 }

@@ -25,4 +25,7 @@ struct rad_mat {
 void rad_mat_mul(rad_gemm *g, int32_t m, const float *x, const struct rad_mat *w, const float *bias,
                  float *y);
 
+/* Row i as float32: out[n_in]. */
+void rad_mat_row(const struct rad_mat *w, int32_t i, float *out);
+
 #endif

@@ -188,7 +188,6 @@ RAD_MUST_CHECK enum rad_status rad_probe_attend(const struct rad_probe_attend *s
                                                 struct rad_err *err);
 
 #include "tensor/mat.h" /* weight matrices in the format of their file */
-#include "tensor/mat_row.h"
 
 #include "tensor/act.h"
 

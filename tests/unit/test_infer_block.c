@@ -45,7 +45,7 @@ static void influence_is_one_minus_the_mean_cosine(void)
         const struct rad_hop_rec *hop;
         const struct rad_trace_token tok = {.n_hop = rad_engine_path(e, i, &hop, NULL)};
         float before[D];
-        rad_mat_row(&m->embed, id[i], 0, D, before);
+        rad_mat_row(&m->embed, id[i], before);
         const double want = cosine(before, e->h + (size_t)i * D);
         CU_ASSERT(fabs((double)rad_engine_cosines(e, i)[0] - want) < 1e-5);
         mean += want / N;
