@@ -33,7 +33,7 @@ void rad_model_close(rad_model *m);
 const struct rad_model_config *rad_model_config(const rad_model *m);
 const rad_tokenizer *rad_model_tokenizer(const rad_model *m); /* NULL: reads images */
 const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 hex digits; of
-                                                      tensors over 1 MiB 64 pages count */
+                                                      tensors over 1 MiB four pieces count */
 double rad_model_weight_bytes(const rad_model *m); /* in the file, embedding included */
 int32_t rad_model_image_side(const rad_model *m);  /* in pixels; 0: a text model */
 

@@ -19,19 +19,19 @@ struct loader {
 
 /* ---- tensors ------------------------------------------------------------------------------- */
 
-/* All of a small tensor; of a large one its size and 64 pages spread over it, so that opening a
- * model does not read it. */
+/* All of a small tensor; of a large one its size and four pieces spread over it, so that opening
+ * a model does not read it (the kernel reads 64 KiB and more around each). */
 static void hash_bytes(struct loader *l, const unsigned char *data, size_t n)
 {
-    enum { WHOLE = 1 << 20, PAGE = 4096, PAGES = 64 };
+    enum { WHOLE = 1 << 20, PIECE = 16384, PIECES = 4 };
     if (n <= WHOLE) {
         rad_hasher_update(l->hash, data, n);
         return;
     }
     const uint64_t size = n;
     rad_hasher_update(l->hash, &size, sizeof size);
-    for (size_t i = 0; i < PAGES; i++)
-        rad_hasher_update(l->hash, data + (n - PAGE) / (PAGES - 1) * i, PAGE);
+    for (size_t i = 0; i < PIECES; i++)
+        rad_hasher_update(l->hash, data + (n - PIECE) / (PIECES - 1) * i, PIECE);
 }
 
 static enum rad_status find(struct loader *l, const char *name, struct rad_shape shape,
