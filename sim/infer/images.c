@@ -69,7 +69,7 @@ enum rad_status rad_images_run(const rad_model *m, const struct rad_images *imag
                                struct rad_eval_result *out, struct rad_err *err)
 {
     rad_engine *e = NULL;
-    *out = (struct rad_eval_result){.nll = NAN, .flop_frac = NAN};
+    *out = (struct rad_eval_result){.nll = (double)NAN, .flop_frac = (double)NAN};
     out->forward_only = !opt->route.policy->any_order;
     if (rad_model_image_side(m) == 0)
         return rad_fail(err, RAD_E_ARG, "model '%s' reads text, not images", m->config.card.name);
