@@ -104,18 +104,49 @@ struct rad_router_config {
     double price[RAD_KNOB_MAX];
 };
 
+/* Rotation slowed down for longer contexts (infer/rope.c has the equations). */
+enum rad_rope_kind { RAD_ROPE_PLAIN, RAD_ROPE_LINEAR, RAD_ROPE_LLAMA3 };
+struct rad_rope_scaling {
+    enum rad_rope_kind kind;
+    double factor, low_freq_factor, high_freq_factor;
+    int32_t original_ctx;
+};
+
 /* What config.json says. `card` has n_head, d_head, norm, act, tied...; card.router_hidden and
  * card.max_hops equal those of `router`. Plain value: copy freely. */
 struct rad_model_config {
     struct rad_card card;
-    char model_type[RAD_MODEL_TYPE]; /* "llama" or "radial" */
+    char model_type[RAD_MODEL_TYPE]; /* "llama", "radial", "opt" ...: rows of family.c */
     float rms_eps;                   /* added to the mean square (RMS) or variance (layer norm) */
     double rope_theta;
     int32_t bos, eos;     /* token ids, -1: none; of a list of eos ids the first */
     enum rad_dtype dtype; /* of the weights, as announced; RAD_F32 if it does not say */
     bool byte_tokens;     /* "radial_tokenizer": "bytes": token ids are bytes */
     struct rad_router_config router;
+    struct rad_rope_scaling rope;
+    int32_t window;    /* keys that a query sees at most, itself included; 0: all before it */
+    int32_t first_row; /* of the position table that position 0 takes (OPT: 2) */
+    bool gelu_exact;   /* GELU by erf; the tanh form if not */
+    bool all_see_all;  /* attention is not causal (images) */
 };
+
+/* How Q, K and V lie in a file: one matrix each, one matrix of the three stacked, or one matrix in
+ * which every head has its own three. */
+enum rad_qkv { RAD_QKV_APART, RAD_QKV_STACKED, RAD_QKV_BY_HEAD };
+
+/* What a family calls its tensors: ".weight" and ".bias" follow, but for those marked. NULL: it
+ * has no such tensor. Names of layers follow `layer`, a printf format of the index. */
+struct rad_layout {
+    const char *prefix[4]; /* of all names but `head`: the first that fits a file; NULL ends */
+    const char *embed, *embed_norm, *position, *project_in, *project_out, *norm_f, *head;
+    const char *cls, *patch; /* cls, and position if cls is not NULL, are whole names */
+    const char *layer, *norm1, *q, *k, *v, *o, *norm2, *gate, *up, *down; /* q: of all three if
+                                                                             they are in one */
+    enum rad_qkv qkv;
+    bool in_out; /* matrices of layers are stored [n_in][n_out] */
+};
+/* The layout of a family; NULL for an unknown model_type. */
+const struct rad_layout *rad_model_layout(const struct rad_model_config *config);
 
 /* Read folder/config.json and check it with rad_card_check. card.name is the folder's own name
  * ("model" for "." and ".."). errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (value outside its limits,
@@ -179,5 +210,7 @@ RAD_MUST_CHECK enum rad_status rad_tokenizer_decode(const rad_tokenizer *tok, co
 /* The text of one token, nothing taken off; *len bytes, not NUL-terminated, borrowed. Empty for
  * control tokens and for ids outside the vocabulary. */
 const char *rad_tokenizer_token(const rad_tokenizer *tok, int32_t id, size_t *len);
+
+#include "checkpoint/image.h" /* images as models see them */
 
 #endif

@@ -34,21 +34,43 @@ static bool given(const json_t *root, const char *key)
 static enum rad_status read_key(struct rad_model_config *c, const struct rad_config_key *key,
                                 const json_t *root, struct rad_err *err)
 {
-    if (key->optional && !given(root, key->key))
+    char first[64];
+    const char *other = strchr(key->key, '|');
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(key->key, "|"), key->key);
+    const char *name = other != NULL && !given(root, first) ? other + 1 : first;
+    if (key->optional && !given(root, name))
         return RAD_OK;
     int64_t value = 0;
-    RAD_TRY(rad_json_int(root, key->key, key->min, INT32_MAX, &value, err));
+    RAD_TRY(rad_json_int(root, name, key->min, INT32_MAX, &value, err));
     const int32_t narrow = (int32_t)value;
     memcpy((char *)c + key->offset, &narrow, sizeof narrow);
     return RAD_OK;
 }
 
-/* rope_theta, in the newer layout within rope_parameters; anything but plain rotation is refused.
- */
+/* Parameters of a scaled rotation. */
+static enum rad_status read_scaling(struct rad_rope_scaling *r, const json_t *home,
+                                    struct rad_err *err)
+{
+    RAD_TRY(rad_json_real(home, "factor", 1.0, 1e6, &r->factor, err));
+    if (r->kind == RAD_ROPE_LINEAR)
+        return RAD_OK;
+    int64_t original = 0;
+    RAD_TRY(rad_json_real(home, "low_freq_factor", 1e-6, 1e6, &r->low_freq_factor, err));
+    RAD_TRY(rad_json_real(home, "high_freq_factor", 1e-6, 1e6, &r->high_freq_factor, err));
+    RAD_TRY(rad_json_int(home, "original_max_position_embeddings", 1, INT32_MAX, &original, err));
+    r->original_ctx = (int32_t)original;
+    if (!(r->low_freq_factor < r->high_freq_factor))
+        return rad_fail(err, RAD_E_RANGE, "expected low_freq_factor below high_freq_factor");
+    return RAD_OK;
+}
+
+/* rope_theta, in the newer layout within rope_parameters; kinds of scaling that are not known here
+ * are refused. */
 static enum rad_status read_rope(struct rad_model_config *c, const json_t *root,
                                  struct rad_err *err)
 {
     static const char *const homes[] = {"rope_parameters", "rope_scaling"};
+    static const char *const kinds[] = {"default", "linear", "llama3", NULL};
     c->rope_theta = 10000.0; /* the layout's default, left out by the first Llama files */
     if (given(root, "rope_theta"))
         RAD_TRY(rad_json_real(root, "rope_theta", 1.0, 1e12, &c->rope_theta, err));
@@ -60,11 +82,21 @@ static enum rad_status read_rope(struct rad_model_config *c, const json_t *root,
             return rad_fail(err, RAD_E_PARSE, "'%s': expected an object or null", homes[i]);
         const char *type_key = given(home, "rope_type") ? "rope_type" : "type";
         const char *type = json_string_value(json_object_get(home, type_key));
-        if (type != NULL && strcmp(type, "default") != 0)
-            return rad_fail(err, RAD_E_UNSUPPORTED, "'%s': expected type default but found '%s'",
+        int kind = RAD_ROPE_PLAIN;
+        while (type != NULL && kinds[kind] != NULL && strcmp(type, kinds[kind]) != 0)
+            kind++;
+        if (kinds[kind] == NULL)
+            return rad_fail(err, RAD_E_UNSUPPORTED,
+                            "'%s': expected type default, linear or llama3 but found '%s'",
                             homes[i], SHOW(type));
         if (type == NULL && strcmp(homes[i], "rope_scaling") == 0)
             return rad_fail(err, RAD_E_UNSUPPORTED, "'rope_scaling': expected null or a type");
+        c->rope.kind = (enum rad_rope_kind)kind;
+        if (kind != RAD_ROPE_PLAIN) {
+            const enum rad_status status = read_scaling(&c->rope, home, err);
+            if (status != RAD_OK)
+                return rad_fail_in(err, status, "'%s'", homes[i]);
+        }
         if (given(home, "rope_theta"))
             RAD_TRY(rad_json_real(home, "rope_theta", 1.0, 1e12, &c->rope_theta, err));
     }
@@ -122,6 +154,20 @@ enum rad_status rad_config_byte_tokens(const json_t *root, bool *out, struct rad
     return RAD_OK;
 }
 
+static enum rad_status read_switches(const struct rad_family *family, const json_t *root,
+                                     struct rad_err *err)
+{
+    const struct rad_config_switch *s = family->switches;
+    for (; s != NULL && s->key != NULL; s++) {
+        bool value = s->value;
+        RAD_TRY(rad_json_bool(root, s->key, s->value, &value, err));
+        if (value != s->value)
+            return rad_fail(err, RAD_E_UNSUPPORTED, "'%s': expected %s but found %s", s->key,
+                            s->value ? "true" : "false", value ? "true" : "false");
+    }
+    return RAD_OK;
+}
+
 static enum rad_status read_root(struct rad_model_config *c, const json_t *root,
                                  struct rad_err *err)
 {
@@ -132,14 +178,18 @@ static enum rad_status read_root(struct rad_model_config *c, const json_t *root,
     snprintf(c->model_type, sizeof c->model_type, "%s", family->model_type);
     for (const struct rad_config_key *key = family->keys; key->key != NULL; key++)
         RAD_TRY(read_key(c, key, root, err));
-    double eps = 0.0;
-    RAD_TRY(rad_json_real(root, "rms_norm_eps", 1e-12, 0.1, &eps, err));
+    RAD_TRY(read_switches(family, root, err));
+    double eps = family->eps;
+    if (eps <= 0.0 || (family->eps_key != NULL && given(root, family->eps_key)))
+        RAD_TRY(rad_json_real(root, family->eps_key, 1e-12, 0.1, &eps, err));
     c->rms_eps = (float)eps;
-    RAD_TRY(read_rope(c, root, err));
+    c->rope_theta = 10000.0;
+    if (family->rotary)
+        RAD_TRY(read_rope(c, root, err));
     RAD_TRY(read_token(root, "bos_token_id", c->card.vocab, &c->bos, err));
     RAD_TRY(read_token(root, "eos_token_id", c->card.vocab, &c->eos, err));
     RAD_TRY(read_dtype(c, root, err));
-    RAD_TRY(rad_json_bool(root, "tie_word_embeddings", false, &c->card.tied, err));
+    RAD_TRY(rad_json_bool(root, "tie_word_embeddings", family->tied, &c->card.tied, err));
     RAD_TRY(rad_config_byte_tokens(root, &c->byte_tokens, err));
     RAD_TRY(family->read(c, root, err));
     return rad_card_check(&c->card, err);

@@ -63,6 +63,10 @@ static enum rad_status fill(json_t *root, const struct rad_model_config *c, stru
 {
     const struct rad_family *family = NULL;
     RAD_TRY(rad_family_find(c->model_type, &family, err));
+    if (family->write == NULL || c->rope.kind != RAD_ROPE_PLAIN || c->window != 0)
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "model_type '%s', or its rope scaling or window, can be read only",
+                        c->model_type);
     const char *dtype = rad_config_dtype_word(c->dtype);
     if (dtype == NULL)
         return rad_fail(err, RAD_E_UNSUPPORTED, "dtype: expected fp32, fp16 or bf16 but found %s",

@@ -9,15 +9,19 @@
 
 #define CARD(field) offsetof(struct rad_model_config, card.field)
 
-static const struct rad_config_key llama_keys[] = {
-    {"hidden_size", CARD(d_model), 1, false},
-    {"num_hidden_layers", CARD(n_layer), 1, false},
-    {"num_attention_heads", CARD(n_head), 1, false},
-    {"num_key_value_heads", CARD(n_kv), 1, true},
-    {"head_dim", CARD(d_head), 1, true},
-    {"intermediate_size", CARD(ffn), 1, false},
-    {"vocab_size", CARD(vocab), 1, false},
-    {"max_position_embeddings", CARD(n_ctx), 1, false},
+#define LLAMA_KEYS                                                                                 \
+    {"hidden_size", CARD(d_model), 1, false}, {"num_hidden_layers", CARD(n_layer), 1, false},      \
+        {"num_attention_heads", CARD(n_head), 1, false},                                           \
+        {"num_key_value_heads", CARD(n_kv), 1, true}, {"head_dim", CARD(d_head), 1, true},         \
+        {"intermediate_size", CARD(ffn), 1, false}, {"vocab_size", CARD(vocab), 1, false},         \
+    {                                                                                              \
+        "max_position_embeddings", CARD(n_ctx), 1, false                                           \
+    }
+
+static const struct rad_config_key llama_keys[] = {LLAMA_KEYS, {NULL, 0, 0, false}};
+static const struct rad_config_key mistral_keys[] = {
+    LLAMA_KEYS,
+    {"sliding_window", offsetof(struct rad_model_config, window), 1, true},
     {NULL, 0, 0, false},
 };
 
@@ -27,6 +31,18 @@ struct word {
     const char *word;
     int value;
 };
+
+enum rad_status rad_family_word(const json_t *root, const char *key, const char *const words[],
+                                int *out, struct rad_err *err)
+{
+    const char *text = NULL;
+    RAD_TRY(rad_json_string(root, key, &text, err));
+    for (*out = 0; words[*out] != NULL; ++*out)
+        if (strcmp(words[*out], text) == 0)
+            return RAD_OK;
+    return rad_fail(err, RAD_E_UNSUPPORTED, "'%s': expected %s but found '%s'", key, words[0],
+                    SHOW(text));
+}
 
 static const struct word norms[] = {{"rms", RAD_NORM_RMS}, {"layer", RAD_NORM_LAYER}, {NULL, 0}};
 static const struct word acts[] = {{"silu", RAD_ACT_SWIGLU}, {"gelu", RAD_ACT_GELU}, {NULL, 0}};
@@ -55,26 +71,9 @@ static const char *word_of(const struct word *words, int value)
 
 /* ---- llama ----------------------------------------------------------------------------- */
 
-/* Variants of the layout that change the arithmetic and are refused. */
-static enum rad_status refuse_variants(const json_t *root, struct rad_err *err)
-{
-    static const char *const flags[] = {"attention_bias", "mlp_bias"};
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        bool on = false;
-        RAD_TRY(rad_json_bool(root, flags[i], false, &on, err));
-        if (on)
-            return rad_fail(err, RAD_E_UNSUPPORTED, "'%s': expected false but found true",
-                            flags[i]);
-    }
-    const json_t *quant = json_object_get(root, "quantization_config");
-    if (quant != NULL && !json_is_null(quant))
-        return rad_fail(err, RAD_E_UNSUPPORTED,
-                        "'quantization_config': quantized weights cannot be read");
-    return RAD_OK;
-}
-
-/* What both families share after the keys: defaults of the layout. */
-static enum rad_status finish(struct rad_model_config *c, const json_t *root, struct rad_err *err)
+/* Defaults of the layout, and what no family can have. */
+enum rad_status rad_family_finish(struct rad_model_config *c, const json_t *root,
+                                  struct rad_err *err)
 {
     if (c->card.n_kv == 0)
         c->card.n_kv = c->card.n_head;
@@ -85,7 +84,11 @@ static enum rad_status finish(struct rad_model_config *c, const json_t *root, st
     if (c->card.d_head == 0)
         c->card.d_head = c->card.d_model / c->card.n_head;
     c->card.max_hops = c->router.max_hops = c->card.n_layer;
-    return refuse_variants(root, err);
+    const json_t *quant = json_object_get(root, "quantization_config");
+    if (quant != NULL && !json_is_null(quant))
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "'quantization_config': quantized weights cannot be read");
+    return RAD_OK;
 }
 
 /* What both families share: no biases, rotary positions, one of the known activations. */
@@ -103,16 +106,45 @@ static enum rad_status write_shared(const struct rad_model_config *c, json_t *ro
     return RAD_OK;
 }
 
+/* SwiGLU and RMS norms; the biases as read. */
+static enum rad_status finish_llama(struct rad_model_config *c, const json_t *root,
+                                    struct rad_err *err)
+{
+    static const char *const silu[] = {"silu", NULL};
+    int act = 0;
+    RAD_TRY(rad_family_word(root, "hidden_act", silu, &act, err));
+    c->card.act = RAD_ACT_SWIGLU;
+    c->card.norm = RAD_NORM_RMS;
+    return rad_family_finish(c, root, err);
+}
+
 static enum rad_status read_llama(struct rad_model_config *c, const json_t *root,
                                   struct rad_err *err)
 {
-    int act = 0;
-    RAD_TRY(read_word(root, "hidden_act", acts, &act, err));
-    if (act != RAD_ACT_SWIGLU)
-        return rad_fail(err, RAD_E_UNSUPPORTED, "'hidden_act': expected silu for a llama");
-    c->card.act = RAD_ACT_SWIGLU;
-    c->card.norm = RAD_NORM_RMS;
-    return finish(c, root, err);
+    bool attention = false, mlp = false;
+    RAD_TRY(rad_json_bool(root, "attention_bias", false, &attention, err));
+    RAD_TRY(rad_json_bool(root, "mlp_bias", false, &mlp, err));
+    if (mlp && !attention)
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "'mlp_bias': expected false without attention_bias but found true");
+    c->card.bias = mlp ? RAD_BIAS_ALL : attention ? RAD_BIAS_ATTN : RAD_BIAS_NONE;
+    return finish_llama(c, root, err);
+}
+
+/* A window as long as the context hides nothing. */
+static enum rad_status read_mistral(struct rad_model_config *c, const json_t *root,
+                                    struct rad_err *err)
+{
+    if (c->window >= c->card.n_ctx)
+        c->window = 0;
+    return finish_llama(c, root, err);
+}
+
+static enum rad_status read_qwen2(struct rad_model_config *c, const json_t *root,
+                                  struct rad_err *err)
+{
+    c->card.bias = RAD_BIAS_QKV;
+    return finish_llama(c, root, err);
 }
 
 static enum rad_status write_llama(const struct rad_model_config *c, json_t *root,
@@ -195,7 +227,7 @@ static enum rad_status read_radial(struct rad_model_config *c, const json_t *roo
     RAD_TRY(read_word(root, "hidden_act", acts, &act, err));
     c->card.norm = (enum rad_norm)norm;
     c->card.act = (enum rad_act)act;
-    RAD_TRY(finish(c, root, err));
+    RAD_TRY(rad_family_finish(c, root, err));
     json_t *router = json_object_get(root, "router");
     if (router == NULL || json_is_null(router))
         return RAD_OK;
@@ -238,24 +270,69 @@ static enum rad_status write_radial(const struct rad_model_config *c, json_t *ro
 
 /* ---- registry -------------------------------------------------------------------------- */
 
-static const struct rad_family families[] = {
-    {"llama", "LlamaForCausalLM", llama_keys, read_llama, write_llama},
-    {"radial", "RadialForCausalLM", llama_keys, read_radial, write_radial},
+static const struct rad_layout llama_layout = {
+    .prefix = {"model.", ""},
+    .embed = "embed_tokens",
+    .norm_f = "norm",
+    .head = "lm_head",
+    .layer = "layers.%d.",
+    .norm1 = "input_layernorm",
+    .q = "self_attn.q_proj",
+    .k = "self_attn.k_proj",
+    .v = "self_attn.v_proj",
+    .o = "self_attn.o_proj",
+    .norm2 = "post_attention_layernorm",
+    .gate = "mlp.gate_proj",
+    .up = "mlp.up_proj",
+    .down = "mlp.down_proj",
+};
+
+static const struct rad_config_switch radial_switches[] = {
+    {"attention_bias", false}, {"mlp_bias", false}, {NULL, false}};
+static const struct rad_config_switch qwen2_switches[] = {{"use_sliding_window", false},
+                                                          {NULL, false}};
+
+static const struct rad_family llama = {"llama",       "LlamaForCausalLM", llama_keys, NULL,
+                                        &llama_layout, "rms_norm_eps",     0.0,        true,
+                                        false,         read_llama,         write_llama};
+static const struct rad_family radial = {
+    "radial",      "RadialForCausalLM", llama_keys,  radial_switches,
+    &llama_layout, "rms_norm_eps",      0.0,         true,
+    false,         read_radial,         write_radial};
+static const struct rad_family mistral = {"mistral",     "MistralForCausalLM", mistral_keys, NULL,
+                                          &llama_layout, "rms_norm_eps",       0.0,          true,
+                                          false,         read_mistral,         NULL};
+static const struct rad_family qwen2 = {
+    "qwen2",       "Qwen2ForCausalLM", llama_keys, qwen2_switches,
+    &llama_layout, "rms_norm_eps",     0.0,        true,
+    false,         read_qwen2,         NULL};
+
+static const struct rad_family *const families[] = {
+    &llama,          &radial,          &mistral,          &qwen2,
+    &rad_family_opt, &rad_family_gpt2, &rad_family_bloom, &rad_family_vit,
 };
 enum { N_FAMILY = sizeof families / sizeof families[0] };
+
+const struct rad_layout *rad_model_layout(const struct rad_model_config *config)
+{
+    for (int i = 0; i < N_FAMILY; i++)
+        if (strcmp(families[i]->model_type, config->model_type) == 0)
+            return families[i]->layout;
+    return NULL;
+}
 
 enum rad_status rad_family_find(const char *model_type, const struct rad_family **out,
                                 struct rad_err *err)
 {
     struct rad_buf known = {0};
     for (int i = 0; i < N_FAMILY; i++) {
-        if (strcmp(families[i].model_type, model_type) == 0) {
-            *out = &families[i];
+        if (strcmp(families[i]->model_type, model_type) == 0) {
+            *out = families[i];
             return RAD_OK;
         }
     }
     for (int i = 0; i < N_FAMILY; i++)
-        rad_buf_printf(&known, "%s%s", i > 0 ? ", " : "", families[i].model_type);
+        rad_buf_printf(&known, "%s%s", i > 0 ? ", " : "", families[i]->model_type);
     rad_fail(err, RAD_E_UNSUPPORTED, "model_type '%s' is not supported; expected one of: %s",
              SHOW(model_type), known.data != NULL ? known.data : "");
     rad_buf_free(&known);

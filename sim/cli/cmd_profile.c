@@ -8,11 +8,16 @@
 struct profile_options {
     struct rad_cli_common common;
     struct model_args model;
+    const char *image[MODEL_ARGS_TEXT_MAX];
+    int n_image;
 };
+
+enum { OPT_IMAGE = 601 };
 
 static const struct argp_option options[] = {
     MODEL_ARGS_OPTIONS,
     MODEL_TAIL_OPTION,
+    {"image", OPT_IMAGE, "F", 0, "an image, for a model that reads them; may be repeated", 2},
     {0},
 };
 
@@ -23,6 +28,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->common;
         return 0;
+    case OPT_IMAGE:
+        if (o->n_image == MODEL_ARGS_TEXT_MAX)
+            argp_error(state, "--image: at most %d files", MODEL_ARGS_TEXT_MAX);
+        o->image[o->n_image++] = arg;
+        return 0;
     default:
         return model_args_parse(&o->model, key, arg, state);
     }
@@ -32,17 +42,20 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "MODEL",
-    .doc = "Measure residual ratios per token and sublayer: ratio_in = |f|/|x|, ratio_out = "
-           "|f|/|x+f| and the cosine of x and x+f, where x is a token's state and f what the "
-           "sublayer adds. Medians over tokens; p10 and p90 are of ratio_in. --trace keeps the "
-           "squared norms of every hop. The policy is dense unless given.\v"
-           "Example:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n",
+    .doc =
+        "Measure residual ratios per token and sublayer: ratio_in = |f|/|x|, ratio_out = "
+        "|f|/|x+f| and the cosine of x and x+f, where x is a token's state and f what the "
+        "sublayer adds. Medians over tokens; p10 and p90 are of ratio_in. block_influence is 1 - "
+        "mean cosine of the states before and after a whole layer. --trace keeps the "
+        "squared norms of every hop. Post-norm layers are measured before their norm. The "
+        "policy is dense unless given.\v"
+        "Example:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n",
     .children = rad_cli_children,
 };
 
 /* ---- output -------------------------------------------------------------------------------- */
 
-static void put_row(rad_out *out, const struct rad_profile_row *r)
+static void put_row(rad_out *out, const struct rad_profile_row *r, double influence)
 {
     rad_out_begin_row(out);
     rad_out_int(out, "layer", r->layer);
@@ -53,6 +66,7 @@ static void put_row(rad_out *out, const struct rad_profile_row *r)
     rad_out_real(out, "p90", r->ratio_in.p90);
     rad_out_real(out, "median_ratio_out", r->ratio_out.median);
     rad_out_real(out, "cos_in_out", r->cos_in_out.median);
+    rad_out_real(out, "block_influence", influence);
     rad_out_end_row(out);
 }
 
@@ -61,7 +75,7 @@ static enum rad_status put_rows(const struct rad_profile *p, enum rad_format for
     rad_out *out;
     (void)rad_out_open(&out, format, to);
     for (int32_t i = 0; i < p->n_row; i++)
-        put_row(out, &p->row[i]);
+        put_row(out, &p->row[i], p->influence[i / 2]);
     return rad_out_close(out, false);
 }
 
@@ -124,18 +138,46 @@ static enum rad_status print(const struct profile_options *o, const struct rad_p
     return RAD_OK;
 }
 
+/* ---- images -------------------------------------------------------------------------------- */
+
+static enum rad_status look(struct profile_options *o, struct model_run *run,
+                            rad_profiler *profiler, struct rad_eval_result *result,
+                            struct rad_err *err)
+{
+    struct rad_eval_sinks sinks = {
+        .path = rad_profiler_add, .block = rad_profiler_add_block, .ctx = profiler};
+    const struct rad_images images = {o->image, o->n_image, o->model.folder};
+    const size_t classes = (size_t)rad_model_config(run->model)->card.vocab;
+    float *logits = calloc((size_t)o->n_image * classes, sizeof *logits);
+    if (logits == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for %d images", o->n_image);
+    enum rad_status status = model_args_trace(&o->model, run, "eval", NULL, &sinks.trace, err);
+    if (status == RAD_OK) {
+        sinks.progress = rad_progress_open(stderr, "profile", o->n_image, o->common.progress);
+        status = rad_images_run(run->model, &images, &o->model.engine, &sinks, logits, result, err);
+        rad_progress_close(sinks.progress);
+    }
+    free(logits);
+    return model_args_trace_end(sinks.trace, status, (double)NAN, result->forward_only, err);
+}
+
 /* ---- the run ------------------------------------------------------------------------------- */
 
-static enum rad_status profile(const struct profile_options *o, const struct model_run *run,
+static enum rad_status profile(struct profile_options *o, struct model_run *run,
                                struct rad_err *err)
 {
     rad_profiler *profiler = NULL;
     const struct model_eval how = {"profile", o->common.progress, false};
     struct rad_profile p = {0};
     struct rad_eval_result result = {.nll = (double)NAN};
+    if (o->n_image > 0 && (o->model.n_text > 0 || o->model.tokens != NULL))
+        return rad_fail(err, RAD_E_ARG, "expected either --image or --text or --tokens");
     RAD_TRY(rad_profiler_open(&profiler, rad_model_config(run->model)->card.n_layer, err));
-    const struct rad_eval_sinks sinks = {.path = rad_profiler_add, .ctx = profiler};
-    enum rad_status status = model_args_eval(&o->model, run, &how, sinks, &result, err);
+    const struct rad_eval_sinks sinks = {
+        .path = rad_profiler_add, .block = rad_profiler_add_block, .ctx = profiler};
+    enum rad_status status = o->n_image > 0
+                                 ? look(o, run, profiler, &result, err)
+                                 : model_args_eval(&o->model, run, &how, sinks, &result, err);
     if (status == RAD_OK)
         status = rad_profiler_result(profiler, &p, err);
     if (status == RAD_OK)
@@ -153,7 +195,7 @@ static int run(int argc, char *argv[])
     model_args_default(&o.model);
     if (rad_cli_parse(&argp, argc, argv, &o) != 0)
         return EXIT_FAILURE;
-    o.model.stats = true;
+    o.model.stats = o.model.images = true;
     if (o.model.policy == NULL)
         o.model.policy = "dense";
     enum rad_status status = model_args_open(&o.model, &m, &err);

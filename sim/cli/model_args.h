@@ -12,6 +12,7 @@ struct model_args {
     int n_text, ctx, threads;
     double tail; /* last share of every text */
     bool stats;
+    bool images; /* the command reads images too; others refuse models that do */
     bool has_seed;
     uint64_t seed;
     struct rad_engine_options engine; /* filled by model_args_open */

@@ -76,6 +76,7 @@ void rad_engine_close(rad_engine *e)
         free(e->slot[s].layer);
     }
     free(e->slot);
+    free(e->cs);
     rad_gemm_close(e->gemm);
     rad_arena_close(e->arena);
     free(e);
@@ -101,9 +102,10 @@ static enum rad_status check_rows(const rad_engine *e, const struct rad_row *row
     for (int32_t r = 0, same = 0; r < n; r++) {
         const struct slot *s = &e->slot[row[r].slot];
         same = r > 0 && row[r].slot == row[r - 1].slot ? same + 1 : 0;
-        if (row[r].token < 0 || row[r].token >= c->vocab)
+        const int32_t ids = c->patch > 0 ? c->n_ctx : c->vocab;
+        if (row[r].token < 0 || row[r].token >= ids)
             return rad_fail(err, RAD_E_RANGE, "token id %d: the vocabulary has 0..%d", row[r].token,
-                            c->vocab - 1);
+                            ids - 1);
         if (s->n_tok + same >= c->n_ctx)
             return rad_fail(err, RAD_E_RANGE,
                             "sequence %lld: longer than the %d positions of the model",
@@ -127,9 +129,10 @@ static enum rad_status take_rows(rad_engine *e, const struct rad_row *row, int32
     const size_t hops = un * (size_t)e->max_time;
     struct rad_hop_rec *hop = rad_arena_get(e->arena, hops * sizeof *hop);
     struct rad_hop_stat *stat = e->opt.stats ? rad_arena_get(e->arena, hops * sizeof *stat) : NULL;
+    float *cosine = e->opt.stats ? rad_arena_get(e->arena, hops * sizeof *cosine) : NULL;
     e->n_row = 0;
     if (!kept || !e->pos || !e->last || !e->seq || !e->h || !e->path || !hop ||
-        (e->opt.stats && !stat))
+        (e->opt.stats && !(stat && cosine)))
         return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d tokens", n);
     for (int32_t r = 0; r < n; r++) {
         struct slot *s = &e->slot[row[r].slot];
@@ -138,9 +141,10 @@ static enum rad_status take_rows(rad_engine *e, const struct rad_row *row, int32
         e->seq[r] = s->seq;
         e->last[r] = -1;
         e->path[r] = (struct path){.hop = hop + (size_t)r * (size_t)e->max_time};
-        if (stat != NULL)
+        if (stat != NULL) {
             e->path[r].stat = stat + (size_t)r * (size_t)e->max_time;
-        memcpy(e->h + (size_t)r * d, e->model->embed + (size_t)row[r].token * d, d * sizeof *e->h);
+            e->path[r].cos = cosine + (size_t)r * (size_t)e->max_time;
+        }
     }
     e->row = kept;
     e->n_row = n;
@@ -158,6 +162,7 @@ enum rad_status rad_path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
         p->stat[p->n] = stat != NULL ? *stat
                                      : (struct rad_hop_stat){NAN, NAN, NAN, NAN, NAN, NAN, NAN};
         p->stat[p->n].margin = e->router ? margin : NAN;
+        p->cos[p->n] = NAN;
     }
     p->hop[p->n++] = hop;
     return RAD_OK;
@@ -247,19 +252,21 @@ static enum rad_status move(rad_engine *e, struct live *v, int32_t time, int32_t
     return RAD_OK;
 }
 
-enum rad_status rad_engine_forward(rad_engine *e, const struct rad_row *row, int32_t n,
-                                   enum rad_route_phase phase, struct rad_err *err)
+/* The rows as they were taken, from the first layer to where they leave. */
+static enum rad_status walk(rad_engine *e, enum rad_route_phase phase, struct rad_err *err)
 {
-    RAD_TRY(check_rows(e, row, n, err));
-    RAD_TRY(take_rows(e, row, n, err));
-    struct live v = {.n = n};
-    v.idx = rad_arena_get(e->arena, (size_t)n * sizeof *v.idx);
-    v.dest = rad_arena_get(e->arena, (size_t)n * sizeof *v.dest);
-    int32_t *idx = rad_arena_get(e->arena, (size_t)n * sizeof *idx);
+    struct live v = {.n = e->n_row};
+    int32_t last_pos = 0;
+    v.idx = rad_arena_get(e->arena, (size_t)v.n * sizeof *v.idx);
+    v.dest = rad_arena_get(e->arena, (size_t)v.n * sizeof *v.dest);
+    int32_t *idx = rad_arena_get(e->arena, (size_t)v.n * sizeof *idx);
     if (v.idx == NULL || v.dest == NULL || idx == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d tokens", n);
-    for (int32_t i = 0; i < n; i++)
+        return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d tokens", v.n);
+    for (int32_t i = 0; i < v.n; i++) {
         v.idx[i] = i;
+        last_pos = e->pos[i] > last_pos ? e->pos[i] : last_pos;
+    }
+    RAD_TRY(rad_rope_reach(e, last_pos + 1, err));
     for (int32_t time = 0; time < e->max_time && v.n > 0; time++) {
         RAD_TRY(decide(e, &v, time, phase, err));
         RAD_TRY(move(e, &v, time, idx, err));
@@ -272,6 +279,37 @@ enum rad_status rad_engine_forward(rad_engine *e, const struct rad_row *row, int
     return RAD_OK;
 }
 
+enum rad_status rad_engine_forward(rad_engine *e, const struct rad_row *row, int32_t n,
+                                   enum rad_route_phase phase, struct rad_err *err)
+{
+    if (e->model->config.card.patch > 0)
+        return rad_fail(err, RAD_E_ARG, "model '%s' reads images, not text; use radial classify",
+                        e->model->config.card.name);
+    RAD_TRY(check_rows(e, row, n, err));
+    RAD_TRY(take_rows(e, row, n, err));
+    RAD_TRY(rad_embed_tokens(e, err));
+    return walk(e, phase, err);
+}
+
+enum rad_status rad_engine_image(rad_engine *e, const float *pixels, struct rad_err *err)
+{
+    const struct rad_card *c = &e->model->config.card;
+    if (c->patch == 0)
+        return rad_fail(err, RAD_E_ARG, "model '%s' reads text, not images", c->name);
+    struct rad_row *row = calloc((size_t)c->n_ctx, sizeof *row);
+    if (row == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d patches", c->n_ctx);
+    for (int32_t i = 0; i < c->n_ctx; i++)
+        row[i].token = i;
+    enum rad_status status = check_rows(e, row, c->n_ctx, err);
+    if (status == RAD_OK)
+        status = take_rows(e, row, c->n_ctx, err);
+    free(row);
+    if (status == RAD_OK)
+        status = rad_embed_image(e, pixels, err);
+    return status == RAD_OK ? walk(e, RAD_ROUTE_EVAL, err) : status;
+}
+
 /* ---- what came out ------------------------------------------------------------------------- */
 
 int32_t rad_engine_path(const rad_engine *e, int32_t r, const struct rad_hop_rec **hop,
@@ -281,6 +319,11 @@ int32_t rad_engine_path(const rad_engine *e, int32_t r, const struct rad_hop_rec
     if (stat != NULL)
         *stat = e->path[r].stat;
     return e->path[r].n;
+}
+
+const float *rad_engine_cosines(const rad_engine *e, int32_t r)
+{
+    return e->path[r].cos;
 }
 
 double rad_engine_depth(const rad_engine *e, int32_t r)
@@ -304,13 +347,22 @@ enum rad_status rad_engine_logits(rad_engine *e, int32_t first, int32_t n, float
     const rad_model *m = e->model;
     const struct rad_card *c = &m->config.card;
     const struct rad_arena_mark mark = rad_arena_mark(e->arena);
+    const int32_t wide = m->head.w.n_in;
+    const float *x = e->h + (size_t)first * (size_t)c->d_model;
     float *y = rad_arena_get(e->arena, (size_t)n * (size_t)c->d_model * sizeof *y);
+    float *z = rad_arena_get(e->arena, (size_t)n * (size_t)wide * sizeof *z);
     float *stat = rad_arena_get(e->arena, 2 * (size_t)n * sizeof *stat);
-    if (y == NULL || stat == NULL)
+    if (y == NULL || z == NULL || stat == NULL)
         return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d rows", n);
-    rad_model_norm(m, m->norm_f, m->norm_f_b, n, e->h + (size_t)first * (size_t)c->d_model, y,
-                   stat);
-    rad_linear(e->gemm, n, c->d_model, c->vocab, y, m->head, logits);
+    if (m->norm_f.w != NULL) {
+        rad_model_norm(m, &m->norm_f, n, x, y, stat);
+        x = y;
+    }
+    if (m->project_out.w.data != NULL) {
+        rad_mat_mul(e->gemm, n, x, &m->project_out.w, NULL, z);
+        x = z;
+    }
+    rad_mat_mul(e->gemm, n, x, &m->head.w, m->head.b, logits);
     rad_arena_reset(e->arena, mark);
     return RAD_OK;
 }

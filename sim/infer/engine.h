@@ -6,8 +6,18 @@
 #include "infer/infer.h"
 #include "tensor/tensor.h"
 
-struct layer_weights { /* borrowed from the model's one block; bias parts NULL for RMS norm */
-    const float *norm1, *norm1_b, *qkv, *o, *norm2, *norm2_b, *up, *down;
+struct linear { /* w.data NULL: the model has no such matrix */
+    struct rad_mat w;
+    const float *b; /* NULL: no bias */
+};
+
+struct norm {
+    const float *w, *b; /* w NULL: no such norm; b NULL for RMS norms */
+};
+
+struct layer_weights { /* q holds k and v too if the file has them by head */
+    struct norm norm1, norm2;
+    struct linear q, k, v, o, gate, up, down;
 };
 
 struct router_weights {
@@ -16,13 +26,19 @@ struct router_weights {
 
 struct rad_model {
     struct rad_model_config config;
-    rad_tokenizer *tokenizer;
-    float *block;
-    size_t n_float;
-    const float *embed, *head, *norm_f, *norm_f_b;
+    rad_tokenizer *tokenizer; /* NULL for images */
+    rad_tensors *file;        /* matrices lie in it */
+    rad_arena *arena;         /* vectors in float32, matrices that had to be turned */
+    double weight_bytes;
+    enum rad_qkv qkv; /* STACKED matrices were taken apart */
+    struct rad_mat embed, position;
+    struct linear project_in, project_out, head, patch;
+    const float *cls;
+    struct norm embed_norm, norm_f;
     struct layer_weights *layer;
     struct router_weights router;
-    float *cs; /* [n_ctx][d_head] RoPE */
+    double *turn;       /* [d_head / 2] rotation per position, radians */
+    const float *slope; /* [n_head] ALiBi, NULL: none */
     char hash[17];
 };
 
@@ -46,6 +62,7 @@ struct slot {
 struct path { /* of one row */
     struct rad_hop_rec *hop;
     struct rad_hop_stat *stat;
+    float *cos; /* of the state before and after a visit; NULL without statistics */
     int32_t n;
 };
 
@@ -71,6 +88,8 @@ struct rad_engine {
     float *h; /* [n_row][d] */
     struct path *path;
     int32_t max_time;
+    float *cs; /* [n_cs][d_head] cosines and sines of the positions seen so far */
+    int32_t n_cs;
 };
 
 /* ---- cache.c ---- */
@@ -109,8 +128,33 @@ float rad_router_price_of(const struct router_price *p, int64_t seq);
 RAD_MUST_CHECK enum rad_status rad_path_add(rad_engine *e, int32_t row, struct rad_hop_rec hop,
                                             const struct rad_hop_stat *stat, struct rad_err *err);
 
-/* Apply the norm of a model to n rows. */
-void rad_model_norm(const rad_model *m, const float *w, const float *b, int32_t n, const float *x,
-                    float *y, float *stat);
+/* Apply a norm of a model to n rows of width d_model. stat: [2 n] scratch. */
+void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
+                    float *stat);
+
+/* act[n] = activation of up[n]; of a gated one up is [n gates | n values]. */
+void rad_model_activate(const rad_model *m, size_t n, const float *up, float *act);
+
+/* x.y / (|x| |y|) of two states of width d */
+float rad_state_cosine(size_t d, const float *x, const float *y);
+
+/* Fill a model whose config and file are open. errors: RAD_E_RANGE (a tensor is missing or has
+ * another shape), RAD_E_UNSUPPORTED, RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_model_load_tensors(rad_model *m, struct rad_err *err);
+
+/* ---- embed.c: what enters the first layer ---- */
+/* h[n_row][d_model] of the rows' tokens and positions. */
+RAD_MUST_CHECK enum rad_status rad_embed_tokens(rad_engine *e, struct rad_err *err);
+/* h of an image, pixels [3][side][side]: the class token, then patches row by row. */
+RAD_MUST_CHECK enum rad_status rad_embed_image(rad_engine *e, const float *pixels,
+                                               struct rad_err *err);
+
+/* ---- rope.c: positions ---- */
+/* turn[d_head / 2] of a model: theta^(-2i/d_head), and what its rope scaling makes of it. */
+void rad_rope_turn(const struct rad_model_config *c, double *turn);
+/* Fill e->cs up to n positions. */
+RAD_MUST_CHECK enum rad_status rad_rope_reach(rad_engine *e, int32_t n, struct rad_err *err);
+/* slope[n_head] of ALiBi. */
+void rad_alibi_slopes(int32_t n_head, float *slope);
 
 #endif

@@ -15,6 +15,7 @@ struct window { /* the result of one sequence, kept until its turn to be written
     int32_t *n_hop;
     struct rad_hop_rec *hop;
     struct rad_hop_stat *stat;
+    float *cos; /* with stat */
     enum rad_status status;
     struct rad_err err;
 };
@@ -80,8 +81,10 @@ static void keep_rows(const rad_engine *e, const struct flop_table *flop, struct
         const struct rad_hop_stat *stat;
         const int32_t hops = rad_engine_path(e, r, &hop, &stat), at = (first + r) * e->max_time;
         memcpy(w->hop + at, hop, (size_t)hops * sizeof *hop);
-        if (stat != NULL)
+        if (stat != NULL) {
             memcpy(w->stat + at, stat, (size_t)hops * sizeof *stat);
+            memcpy(w->cos + at, rad_engine_cosines(e, r), (size_t)hops * sizeof *w->cos);
+        }
         w->n_hop[first + r] = hops;
         w->depth[first + r] = rad_engine_depth(e, r);
         w->flop += flop_of(e, flop, r);
@@ -173,6 +176,8 @@ static enum rad_status flush(const struct rad_model *m, const struct round *roun
         if (sinks->path != NULL)
             RAD_TRY(sinks->path(sinks->ctx, &tok, hop,
                                 w->stat ? w->stat + (size_t)i * (size_t)cap : NULL, err));
+        if (sinks->block != NULL && w->cos != NULL)
+            RAD_TRY(sinks->block(sinks->ctx, &tok, hop, w->cos + (size_t)i * (size_t)cap, err));
         if (i + 1 < n) {
             t->nll += (double)w->nll[i];
             t->predicted++;
@@ -199,6 +204,7 @@ static void close_window(struct window *w)
     free(w->n_hop);
     free(w->hop);
     free(w->stat);
+    free(w->cos);
 }
 
 static enum rad_status open_window(struct window *w, size_t n, size_t hops, bool stats,
@@ -209,7 +215,8 @@ static enum rad_status open_window(struct window *w, size_t n, size_t hops, bool
     w->n_hop = malloc(n * sizeof *w->n_hop);
     w->hop = malloc(n * hops * sizeof *w->hop);
     w->stat = stats ? malloc(n * hops * sizeof *w->stat) : NULL;
-    if (!w->nll || !w->depth || !w->n_hop || !w->hop || (stats && !w->stat))
+    w->cos = stats ? malloc(n * hops * sizeof *w->cos) : NULL;
+    if (!w->nll || !w->depth || !w->n_hop || !w->hop || (stats && !(w->stat && w->cos)))
         return rad_fail(err, RAD_E_NOMEM, "eval: out of memory for %zu tokens", n);
     return RAD_OK;
 }

@@ -21,7 +21,9 @@
 
 /* ---- models ------------------------------------------------------------------------------ */
 
-typedef struct rad_model rad_model; /* weights in float32, tokenizer, config; immutable */
+/* Weights, tokenizer, config; immutable. Matrices stay in their format in the mapped file (those of
+ * GPT-2, stored the other way round, are copied), so the file must not change while it is open. */
+typedef struct rad_model rad_model;
 
 /* Load a model folder. errors: those of checkpoint.h; a missing or mis-shaped tensor is named. */
 RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folder,
@@ -29,9 +31,11 @@ RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folde
 void rad_model_close(rad_model *m);
 
 const struct rad_model_config *rad_model_config(const rad_model *m);
-const rad_tokenizer *rad_model_tokenizer(const rad_model *m);
-const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 hex digits */
-double rad_model_weight_bytes(const rad_model *m); /* in memory, embedding included */
+const rad_tokenizer *rad_model_tokenizer(const rad_model *m); /* NULL: reads images */
+const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 hex digits; of
+                                                      tensors over 1 MiB four pieces count */
+double rad_model_weight_bytes(const rad_model *m); /* in the file, embedding included */
+int32_t rad_model_image_side(const rad_model *m);  /* in pixels; 0: a text model */
 
 /* ---- engine ------------------------------------------------------------------------------ */
 
@@ -66,9 +70,17 @@ RAD_MUST_CHECK enum rad_status rad_engine_forward(rad_engine *e, const struct ra
                                                   int32_t n, enum rad_route_phase phase,
                                                   struct rad_err *err);
 
+/* The same for one image in slot 0, pixels [3][side][side] normalised: row 0 is the class token,
+ * row i + 1 patch i. The logits of the image are those of row 0. errors: RAD_E_ARG (a text model)
+ */
+RAD_MUST_CHECK enum rad_status rad_engine_image(rad_engine *e, const float *pixels,
+                                                struct rad_err *err);
+
 /* Of the last forward call: what row r did. Borrowed until the next call. */
 int32_t rad_engine_path(const rad_engine *e, int32_t r, const struct rad_hop_rec **hop,
                         const struct rad_hop_stat **stat);
+/* Cosine of the state before and after each hop of row r; NULL without statistics. */
+const float *rad_engine_cosines(const rad_engine *e, int32_t r);
 /* Layers executed by row r, attention and MLP one half each. */
 double rad_engine_depth(const rad_engine *e, int32_t r);
 int32_t rad_engine_pos(const rad_engine *e, int32_t r);
@@ -118,6 +130,10 @@ struct rad_eval_sinks {
     enum rad_status (*path)(void *ctx, const struct rad_trace_token *tok,
                             const struct rad_hop_rec *hop, const struct rad_hop_stat *stat,
                             struct rad_err *err);
+    /* The same with rad_engine_cosines; not called unless engine.stats is set. */
+    enum rad_status (*block)(void *ctx, const struct rad_trace_token *tok,
+                             const struct rad_hop_rec *hop, const float *cosine,
+                             struct rad_err *err);
 };
 
 /* Teacher-forced evaluation, windows in parallel on the pool. decode: feed token by token through
@@ -131,6 +147,20 @@ RAD_MUST_CHECK enum rad_status rad_eval_run(const rad_model *m, const struct rad
                                             const struct rad_eval_options *opt,
                                             const struct rad_eval_sinks *sinks,
                                             struct rad_eval_result *out, struct rad_err *err);
+
+/* Images one after the other, each its own sequence, through a model that reads images; folder has
+ * the model's preprocessor_config.json. logits [n][classes] are those of the class tokens. Of sinks
+ * trace, path, block and progress are used; of out all but tokens, nll and flop_frac. errors: those
+ * of rad_image_open, RAD_E_ARG (a text model) */
+struct rad_images {
+    const char *const *path;
+    int64_t n;
+    const char *folder;
+};
+RAD_MUST_CHECK enum rad_status rad_images_run(const rad_model *m, const struct rad_images *images,
+                                              const struct rad_engine_options *opt,
+                                              const struct rad_eval_sinks *sinks, float *logits,
+                                              struct rad_eval_result *out, struct rad_err *err);
 
 /* Describe a run for the header of its trace. Strings borrow from *text. */
 struct rad_run_text {
@@ -164,11 +194,17 @@ RAD_MUST_CHECK enum rad_status rad_generate(const rad_model *m, const struct rad
 
 /* ---- profile ----------------------------------------------------------------------------- */
 
-/* How much sublayers change the residual stream. x is a token's state before a sublayer and f
- * what the sublayer adds (Dotzel et al., arXiv 2404.04900, section 2):
+/* How much sublayers change the residual stream. x is a token's state before a sublayer and f what
+ * the sublayer adds, before the norm of a post-norm layer (Dotzel et al., arXiv 2404.04900,
+ * section 2):
+ *
  *   ratio_in = |f| / |x|      ratio_out = |f| / |x + f|
  *   cos_in_out = x.(x + f) / (|x| |x + f|)
- * Quantiles over the tokens that ran it; NaN if none did. */
+ *
+ * Quantiles over the tokens that ran it; NaN if none did. Over a whole layer (both sublayers and
+ * what follows them), with states x_in and x_out (ShortGPT, Men et al., arXiv 2403.03853):
+ *
+ *   influence = 1 - mean cos(x_in, x_out) */
 struct rad_profile_spread {
     double p10, median, p90;
 };
@@ -183,6 +219,7 @@ struct rad_profile {
     int32_t n_row;
     int64_t n;                                                 /* sublayer runs */
     struct rad_profile_spread ratio_in, ratio_out, cos_in_out; /* over all of them */
+    double *influence; /* [n_row / 2] of each layer; NaN without rad_profiler_add_block */
 };
 
 typedef struct rad_profiler rad_profiler;
@@ -198,6 +235,12 @@ RAD_MUST_CHECK enum rad_status rad_profiler_add(void *profiler, const struct rad
                                                 const struct rad_hop_rec *hop,
                                                 const struct rad_hop_stat *stat,
                                                 struct rad_err *err);
+
+/* For rad_eval_sinks.block, likewise. */
+RAD_MUST_CHECK enum rad_status rad_profiler_add_block(void *profiler,
+                                                      const struct rad_trace_token *tok,
+                                                      const struct rad_hop_rec *hop,
+                                                      const float *cosine, struct rad_err *err);
 
 /* The quantiles of what was added; free with rad_profile_free. */
 RAD_MUST_CHECK enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *out,

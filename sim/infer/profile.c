@@ -20,6 +20,8 @@ struct rad_profiler {
     int32_t n_layer;
     size_t n_sample;
     struct sample *sample; /* [n_sample]: attention and MLP of every layer */
+    double *cosines;       /* [n_layer] sums */
+    int64_t *visits;       /* [n_layer] */
 };
 
 enum rad_status rad_profiler_open(rad_profiler **out, int32_t n_layer, struct rad_err *err)
@@ -27,10 +29,13 @@ enum rad_status rad_profiler_open(rad_profiler **out, int32_t n_layer, struct ra
     *out = NULL;
     rad_profiler *p = calloc(1, sizeof *p);
     const size_t n = 2 * (size_t)(n_layer > 0 ? n_layer : 0);
-    if (p != NULL)
+    if (p != NULL) {
         p->sample = calloc(n, sizeof *p->sample);
-    if (p == NULL || p->sample == NULL) {
-        free(p);
+        p->cosines = calloc(n, sizeof *p->cosines);
+        p->visits = calloc(n, sizeof *p->visits);
+    }
+    if (p == NULL || p->sample == NULL || p->cosines == NULL || p->visits == NULL) {
+        rad_profiler_close(p);
         return rad_fail(err, RAD_E_NOMEM, "profile: out of memory for %d layers", n_layer);
     }
     p->n_layer = n_layer;
@@ -47,6 +52,8 @@ void rad_profiler_close(rad_profiler *p)
         for (int k = 0; k < N_MEASURE; k++)
             free(p->sample[i].value[k]);
     free(p->sample);
+    free(p->cosines);
+    free(p->visits);
     free(p);
 }
 
@@ -98,6 +105,23 @@ enum rad_status rad_profiler_add(void *profiler, const struct rad_trace_token *t
     return RAD_OK;
 }
 
+enum rad_status rad_profiler_add_block(void *profiler, const struct rad_trace_token *tok,
+                                       const struct rad_hop_rec *hop, const float *cosine,
+                                       struct rad_err *err)
+{
+    rad_profiler *p = profiler;
+    for (int32_t i = 0; i < tok->n_hop; i++) {
+        if (hop[i].layer >= p->n_layer)
+            return rad_fail(err, RAD_E_ARG, "profile: expected layers 0..%d but found %d",
+                            p->n_layer - 1, hop[i].layer);
+        if (!isfinite(cosine[i]))
+            continue;
+        p->cosines[hop[i].layer] += (double)cosine[i];
+        p->visits[hop[i].layer]++;
+    }
+    return RAD_OK;
+}
+
 /* ---- quantiles ----------------------------------------------------------------------------- */
 
 /* Of measure k over samples first..first+n, pooled; scratch holds all of their values. */
@@ -122,7 +146,8 @@ enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *o
         all += p->sample[i].n;
     double *scratch = malloc((all + 1) * sizeof *scratch);
     *out = (struct rad_profile){.row = calloc(n, sizeof *out->row), .n_row = (int32_t)n};
-    if (out->row == NULL || scratch == NULL) {
+    out->influence = calloc(n, sizeof *out->influence);
+    if (out->row == NULL || scratch == NULL || out->influence == NULL) {
         free(scratch);
         rad_profile_free(out);
         return rad_fail(err, RAD_E_NOMEM, "profile: out of memory for %zu values", all);
@@ -136,6 +161,9 @@ enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *o
                                                .ratio_out = spread(s, 1, RATIO_OUT, scratch),
                                                .cos_in_out = spread(s, 1, COSINE, scratch)};
     }
+    for (int32_t l = 0; l < p->n_layer; l++)
+        out->influence[l] = p->visits[l] > 0 ? 1.0 - p->cosines[l] / (double)p->visits[l]
+                                             : (double)NAN;
     out->n = (int64_t)all;
     out->ratio_in = spread(p->sample, n, RATIO_IN, scratch);
     out->ratio_out = spread(p->sample, n, RATIO_OUT, scratch);
@@ -147,5 +175,6 @@ enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *o
 void rad_profile_free(struct rad_profile *p)
 {
     free(p->row);
+    free(p->influence);
     *p = (struct rad_profile){0};
 }

@@ -56,10 +56,19 @@ static enum rad_status add_windows(struct rad_tokens *out, const struct rad_ids 
     return status;
 }
 
+static enum rad_status refuse_images(const rad_model *m, struct rad_err *err)
+{
+    if (rad_model_image_side(m) == 0)
+        return RAD_OK;
+    return rad_fail(err, RAD_E_ARG, "model '%s' reads images, not text",
+                    rad_model_config(m)->card.name);
+}
+
 enum rad_status rad_tokens_add_text(struct rad_tokens *out, const rad_model *m, const char *path,
                                     int32_t ctx, double tail, struct rad_err *err)
 {
     const rad_tokenizer *tok = rad_model_tokenizer(m);
+    RAD_TRY(refuse_images(m, err));
     const int32_t n_ctx = rad_model_config(m)->card.n_ctx;
     char *text = NULL;
     size_t len = 0;
@@ -135,6 +144,7 @@ enum rad_status rad_tokens_add_ids(struct rad_tokens *out, const rad_model *m, c
 {
     char *text = NULL;
     size_t len = 0;
+    RAD_TRY(refuse_images(m, err));
     RAD_TRY(rad_file_read(path, max_text_bytes, &text, &len, err));
     const int64_t before = out->n_seq;
     enum rad_status status =

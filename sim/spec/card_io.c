@@ -28,20 +28,38 @@ static const struct field {
     {"learned_positions", offsetof(struct rad_card, learned_positions), 0},
     {"router_hidden", offsetof(struct rad_card, router_hidden), 0},
     {"max_hops", offsetof(struct rad_card, max_hops), FIELD_N_LAYER},
+    {"embed_dim", offsetof(struct rad_card, embed_dim), 0},
+    {"patch", offsetof(struct rad_card, patch), 0},
 };
-enum { N_FIELD = sizeof fields / sizeof fields[0] };
+enum { N_FIELD = sizeof fields / sizeof fields[0], N_FIRST = N_FIELD - 2 /* always in JSON */ };
+
+/* Yes or no, absent for no. */
+static const struct flag {
+    const char *key;
+    size_t offset;
+} flags[] = {
+    {"post_norm", offsetof(struct rad_card, post_norm)},
+    {"alibi", offsetof(struct rad_card, alibi)},
+    {"embed_norm", offsetof(struct rad_card, embed_norm)},
+};
+enum { N_FLAG = sizeof flags / sizeof flags[0] };
 
 /* The words of an enumeration, in its order. */
 static const struct words {
-    const char *key, *list[3], *all;
+    const char *key, *list[4], *all;
     unsigned n;
 } norms = {"norm", {"rms", "layer"}, "rms or layer", 2},
   acts = {"act", {"swiglu", "gelu", "relu"}, "swiglu, gelu or relu", 3},
-  biases = {"bias", {"none", "qkv", "all"}, "none, qkv or all", 3};
+  biases = {"bias", {"none", "qkv", "all", "attn"}, "none, qkv, all or attn", 4};
 
 static int32_t *int_field(struct rad_card *c, const struct field *f)
 {
     return (int32_t *)(void *)((char *)c + f->offset);
+}
+
+static bool *flag_field(struct rad_card *c, const struct flag *f)
+{
+    return (bool *)(void *)((char *)c + f->offset);
 }
 
 /* The index of word among words[n], or n. */
@@ -70,9 +88,10 @@ static int32_t field_default(const struct rad_card *c, int32_t def)
 /* ---- YAML ------------------------------------------------------------------------------ */
 
 static const char *const yaml_keys[] = {
-    "name",   "about", "sources", "n_layer", "d_model",           "n_head",        "n_kv",
-    "d_head", "ffn",   "vocab",   "n_ctx",   "learned_positions", "router_hidden", "max_hops",
-    "norm",   "act",   "bias",    "tied",    "params_expected",
+    "name",      "about", "sources",    "n_layer", "d_model",           "n_head",        "n_kv",
+    "d_head",    "ffn",   "vocab",      "n_ctx",   "learned_positions", "router_hidden", "max_hops",
+    "norm",      "act",   "bias",       "tied",    "params_expected",   "embed_dim",     "patch",
+    "post_norm", "alibi", "embed_norm",
 };
 
 static enum rad_status yaml_word(const rad_yaml_node *root, const struct words *w, unsigned *out,
@@ -117,6 +136,11 @@ static enum rad_status yaml_words(struct rad_card *c, const rad_yaml_node *root,
     c->norm = (enum rad_norm)norm;
     c->act = (enum rad_act)act;
     c->bias = (enum rad_bias)bias;
+    for (size_t i = 0; i < N_FLAG; i++) {
+        const rad_yaml_node *flag = rad_yaml_find(root, flags[i].key);
+        if (flag != NULL)
+            RAD_TRY(rad_yaml_bool(flag, flag_field(c, &flags[i]), err));
+    }
     const rad_yaml_node *tied = rad_yaml_find(root, "tied");
     return tied != NULL ? rad_yaml_bool(tied, &c->tied, err) : RAD_OK;
 }
@@ -189,8 +213,14 @@ static bool json_fill(json_t *obj, const struct rad_card *card)
 {
     struct rad_card c = *card;
     bool ok = json_put(obj, "name", json_string(c.name));
-    for (size_t i = 0; i < N_FIELD; i++)
-        ok = ok && json_put(obj, fields[i].key, json_integer(*int_field(&c, &fields[i])));
+    for (size_t i = 0; i < N_FIELD; i++) {
+        const int32_t value = *int_field(&c, &fields[i]);
+        if (i < N_FIRST || value != 0)
+            ok = ok && json_put(obj, fields[i].key, json_integer(value));
+    }
+    for (size_t i = 0; i < N_FLAG; i++)
+        if (*flag_field(&c, &flags[i]))
+            ok = ok && json_put(obj, flags[i].key, json_true());
     return ok && json_put(obj, "norm", json_string(norms.list[c.norm])) &&
            json_put(obj, "act", json_string(acts.list[c.act])) &&
            json_put(obj, "bias", json_string(biases.list[c.bias])) &&
@@ -252,9 +282,13 @@ static enum rad_status card_from_json(struct rad_card *c, json_t *obj, struct ra
     RAD_TRY(set_name(c, name, err));
     for (size_t i = 0; i < N_FIELD; i++) {
         int64_t value = 0;
+        if (i >= N_FIRST && json_object_get(obj, fields[i].key) == NULL)
+            continue;
         RAD_TRY(rad_json_int(obj, fields[i].key, 0, INT32_MAX, &value, err));
         *int_field(c, &fields[i]) = (int32_t)value;
     }
+    for (size_t i = 0; i < N_FLAG; i++)
+        RAD_TRY(rad_json_bool(obj, flags[i].key, false, flag_field(c, &flags[i]), err));
     RAD_TRY(json_word(obj, &norms, &norm, err));
     RAD_TRY(json_word(obj, &acts, &act, err));
     RAD_TRY(json_word(obj, &biases, &bias, err));

@@ -75,7 +75,7 @@ static void put_qkv(struct sink *s, const struct rad_group *g)
         struct rad_op *op = put_gemm(s, g->m_attn + g->m_kv_only, 2 * kv, c->d_model, bias);
         op->kv_bytes = 2.0 * (double)kv * rad_dtype_bytes(s->dtype) * (double)g->m_kv_only;
     }
-    if (c->learned_positions > 0)
+    if (c->learned_positions > 0 || c->alibi)
         return;
     if (g->m_attn > 0)
         put_vector(s, RAD_OP_ROPE, g->m_attn, q + kv);
@@ -102,7 +102,8 @@ static void put_attention(struct sink *s, const struct rad_group *g)
         .n_seq = g->n_seq,
     };
     put(s, rad_op_attend(&shape, s->dtype));
-    put_gemm(s, g->m_attn, c->d_model, (int64_t)c->n_head * c->d_head, c->bias == RAD_BIAS_ALL);
+    put_gemm(s, g->m_attn, c->d_model, (int64_t)c->n_head * c->d_head,
+             c->bias == RAD_BIAS_ALL || c->bias == RAD_BIAS_ATTN);
     put_vector(s, RAD_OP_ADD, g->m_attn, c->d_model);
 }
 
@@ -146,18 +147,32 @@ int rad_lower_router(const struct rad_card *card, enum rad_dtype dtype, int64_t 
     return s.n;
 }
 
+/* Rows of the token table, brought to the width of the layers. */
+static struct rad_op *put_tokens(struct sink *s, int64_t m)
+{
+    const struct rad_card *c = s->card;
+    if (c->embed_dim == 0)
+        return put_vector(s, RAD_OP_EMBED, m, c->d_model);
+    put_vector(s, RAD_OP_EMBED, m, c->embed_dim);
+    return put_gemm(s, m, c->d_model, c->embed_dim, false);
+}
+
 int rad_lower_embed(const struct rad_card *card, enum rad_dtype dtype, int64_t m,
                     struct rad_op ops[RAD_LOWER_MAX])
 {
     struct sink s = sink_open(card, dtype, ops);
     if (m == 0)
         return 0;
-    struct rad_op *op = put_vector(&s, RAD_OP_EMBED, m, card->d_model);
+    struct rad_op *op = card->patch > 0 ? put_gemm(&s, m, card->d_model,
+                                                   3 * (int64_t)card->patch * card->patch, true)
+                                        : put_tokens(&s, m);
     if (card->learned_positions > 0) {
         const double elems = (double)m * (double)card->d_model;
-        op->flop = elems;
+        op->flop += elems;
         op->act_bytes += elems * rad_dtype_bytes(dtype);
     }
+    if (card->embed_norm)
+        put_norm(&s, m);
     return s.n;
 }
 
@@ -167,7 +182,11 @@ int rad_lower_head(const struct rad_card *card, enum rad_dtype dtype, int64_t m,
     struct sink s = sink_open(card, dtype, ops);
     if (m == 0)
         return 0;
-    put_norm(&s, m);
-    put_gemm(&s, m, card->vocab, card->d_model, false);
+    if (!card->post_norm)
+        put_norm(&s, m);
+    if (card->embed_dim > 0)
+        put_gemm(&s, m, card->embed_dim, card->d_model, false);
+    put_gemm(&s, m, card->vocab, card->embed_dim > 0 ? card->embed_dim : card->d_model,
+             card->patch > 0);
     return s.n;
 }

@@ -25,13 +25,18 @@ RAD_MUST_CHECK enum rad_status rad_dtype_parse(const char *name, enum rad_dtype 
 
 enum rad_norm { RAD_NORM_RMS, RAD_NORM_LAYER };
 enum rad_act { RAD_ACT_SWIGLU, RAD_ACT_GELU, RAD_ACT_RELU };
-enum rad_bias { RAD_BIAS_NONE, RAD_BIAS_QKV, RAD_BIAS_ALL }; /* which layer matrices have one */
+enum rad_bias { /* which layer matrices have one; ATTN: Q, K, V and the output projection */
+                RAD_BIAS_NONE,
+                RAD_BIAS_QKV,
+                RAD_BIAS_ALL,
+                RAD_BIAS_ATTN
+};
 
 #define RAD_CARD_NAME 64
 #define RAD_MAX_LAYER 1024 /* more layers than any published transformer */
 
 /* Shape of a model. Plain values: copy freely. All counts > 0 unless stated. A field left zero by
- * a caller that does not know it (bias, learned_positions) means the Llama way: none. */
+ * a caller that does not know it (bias, learned_positions, those behind) means the Llama way. */
 struct rad_card {
     char name[RAD_CARD_NAME];
     int32_t n_layer, d_model, n_head, n_kv, d_head, ffn, vocab, n_ctx;
@@ -44,17 +49,25 @@ struct rad_card {
     int32_t max_hops;          /* n_layer without a router */
     int64_t params_expected;   /* published parameter count, 0 if unknown; checked on loading.
                                 * Zero it when changing the shape of a loaded card. */
+    int32_t embed_dim; /* width of the token table, projected to d_model and back; 0: equal */
+    int32_t patch;     /* > 0: images in patches of so many pixels a side, 3 channels; a
+                        * token is a patch or the class token, vocab counts classes, and
+                        * the head has a bias */
+    bool post_norm;    /* norms follow the residual additions; no final norm */
+    bool alibi;        /* positions by ALiBi (Press et al., arXiv 2108.12409), no rotation */
+    bool embed_norm;   /* a norm behind the token table */
 };
 
 /* Read a card from YAML by name (models/NAME.yaml, then the data folder, then RADIAL_PATH) or
  * path. Sources stay in the file. Defaults: n_kv = n_head, d_head = d_model / n_head, bias none,
- * tied false, learned_positions 0, router_hidden 0, max_hops = n_layer, params_expected 0.
+ * tied false, learned_positions 0, router_hidden 0, max_hops = n_layer, all behind that 0.
  * errors: RAD_E_IO, RAD_E_PARSE (line:col), RAD_E_RANGE */
 RAD_MUST_CHECK enum rad_status rad_card_open(struct rad_card *out, const char *path,
                                              struct rad_err *err);
 
 /* The card as one JSON object, as stored in traces and results; reads back with
- * rad_card_from_json. The text is malloc'ed for the caller. */
+ * rad_card_from_json. The text is malloc'ed for the caller. Fields behind params_expected are left
+ * out where they are zero. */
 RAD_MUST_CHECK enum rad_status rad_card_to_json(const struct rad_card *card, char **out,
                                                 struct rad_err *err);
 RAD_MUST_CHECK enum rad_status rad_card_from_json(struct rad_card *out, const char *text,
@@ -139,8 +152,9 @@ enum { RAD_LOWER_MAX = 24 }; /* upper bound of operations written by one call be
  *   layer   [gather] norm, QKV GEMM, [rope], attend, O GEMM, add,
  *           norm, up (gated: gate and up in one) GEMM, act, down GEMM, add [scatter]
  *   router  GEMM d -> router_hidden, act, GEMM router_hidden -> n_layer + 1; nothing without one
- *   embed   rows of the token table, and of the position table
- *   head    norm, GEMM d -> vocab */
+ *   embed   rows of the token table, and of the position table; a projection and a norm if the card
+ *           has them; GEMM patch -> d for images
+ *   head    norm (not after post-norm layers), projection if there is one, GEMM -> vocab */
 int rad_lower_layer(const struct rad_card *card, enum rad_dtype dtype, const struct rad_group *g,
                     struct rad_op ops[RAD_LOWER_MAX]);
 int rad_lower_router(const struct rad_card *card, enum rad_dtype dtype, int64_t m,

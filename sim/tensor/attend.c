@@ -5,6 +5,7 @@
 #include "tensor/tensor.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { BLOCK = 64 };
 
@@ -40,6 +41,16 @@ static struct rad_mm mix(const struct rad_attend *a, int32_t h, int32_t q0, int3
                            .ldc = a->ldo};
 }
 
+/* ALiBi, before the softmax scales: distances, which keep near keys exact. */
+static void add_slope(const struct rad_attend *a, int32_t h, int32_t q, float by, float *row)
+{
+    if (a->slope == NULL)
+        return;
+    const float slope = a->slope[h] * by;
+    for (int32_t j = 0; j < a->n_see[q]; j++)
+        row[j] += slope * (float)(a->k_pos[j] - a->q_pos[q]);
+}
+
 void rad_attend(rad_gemm *g, const struct rad_attend *a)
 {
     const struct rad_kernels *k = rad_kernels();
@@ -49,9 +60,14 @@ void rad_attend(rad_gemm *g, const struct rad_attend *a)
             const int32_t nq = a->n_q - q0 < BLOCK ? a->n_q - q0 : BLOCK;
             const struct rad_mm qk = scores(a, h, q0, nq);
             rad_gemm_run(g, &qk);
-            for (int32_t i = 0; i < nq; i++)
-                k->softmax((size_t)a->n_see[q0 + i], (size_t)qk.n, scale,
-                           qk.c + (size_t)i * (size_t)qk.ldc);
+            for (int32_t i = 0; i < nq; i++) {
+                float *row = qk.c + (size_t)i * (size_t)qk.ldc;
+                const int32_t skip = a->n_skip != NULL ? a->n_skip[q0 + i] : 0;
+                add_slope(a, h, q0 + i, 1.0f / scale, row);
+                memset(row, 0, (size_t)skip * sizeof *row);
+                k->softmax((size_t)(a->n_see[q0 + i] - skip), (size_t)(qk.n - skip), scale,
+                           row + skip);
+            }
             const struct rad_mm pv = mix(a, h, q0, nq);
             rad_gemm_run(g, &pv);
         }

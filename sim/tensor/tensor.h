@@ -127,9 +127,13 @@ struct rad_attend {
     int32_t ldq;
     const float *k, *v; /* [n_k][ldkv] */
     int32_t ldkv;
-    const int32_t *n_see; /* [n_q], not decreasing, 1..n_k */
-    float *p;             /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
-    float *out;           /* [n_q][ldo] */
+    const int32_t *n_see;  /* [n_q], not decreasing, 1..n_k */
+    const int32_t *n_skip; /* [n_q] keys before this one are not seen; NULL: none are skipped */
+    const float *slope; /* [n_head] ALiBi: slope (position of key - of query) is added to a scaled
+                         * score; NULL: none. The gradient knows neither slopes nor skips. */
+    const int32_t *q_pos, *k_pos; /* [n_q], [n_k] for slope */
+    float *p;                     /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
+    float *out;                   /* [n_q][ldo] */
     int32_t ldo;
 };
 void rad_attend(rad_gemm *g, const struct rad_attend *a);
@@ -190,5 +194,9 @@ struct rad_probe_attend {
 RAD_MUST_CHECK enum rad_status rad_probe_attend(const struct rad_probe_attend *shape,
                                                 double budget_s, struct rad_probe_time *out,
                                                 struct rad_err *err);
+
+#include "tensor/mat.h" /* weight matrices in the format of their file */
+
+#include "tensor/act.h"
 
 #endif

@@ -236,6 +236,12 @@ static enum rad_status take_config(struct net *net, const char *folder, struct r
     struct rad_model_config config;
     RAD_TRY(rad_model_config_open(&config, folder, err));
     const struct rad_card *a = &net->card, *b = &config.card;
+    if (b->bias != RAD_BIAS_NONE || b->learned_positions > 0 || b->alibi || config.window > 0 ||
+        config.rope.kind != RAD_ROPE_PLAIN)
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "%s: training knows no biases, windows, rope scaling or other positions "
+                        "than rotary ones; use a plain llama or radial model",
+                        folder);
     if (a->n_head != b->n_head || a->n_kv != b->n_kv || a->norm != b->norm || a->act != b->act)
         return rad_fail(err, RAD_E_RANGE,
                         "%s: has other heads (%d, %d for keys), norm or activation than the spec "

@@ -1,7 +1,10 @@
 /* fault_checkpoint.c - weights and tokenizers without memory. */
 #include "fault.h"
 
+#include "base/io.h"
 #include "checkpoint/checkpoint.h"
+
+#include <stdlib.h>
 
 #define WEIGHTS FAULT_TMP "fault.safetensors"
 
@@ -47,10 +50,27 @@ static enum rad_status bytes_and_back(struct rad_err *err)
     return status;
 }
 
+static enum rad_status picture(struct rad_err *err)
+{
+    static const unsigned char png[] = {
+        137, 80,  78, 71, 13, 10,  26,  10, 0,  0,   0,  13,  73,  72,  68,  82, 0,  0,
+        0,   2,   0,  0,  0,  1,   8,   2,  0,  0,   0,  123, 64,  232, 221, 0,  0,  0,
+        15,  73,  68, 65, 84, 120, 218, 99, 56, 193, 37, 199, 192, 192, 0,   0,  5,  97,
+        0,   241, 55, 87, 53, 187, 0,   0,  0,  0,   73, 69,  78,  68,  174, 66, 96, 130};
+    static const char config[] = "{\"resample\": 3, \"image_mean\": [0, 0, 0]}";
+    float *pixels = NULL;
+    RAD_TRY(rad_file_write(FAULT_TMP "a.png", png, sizeof png, err));
+    RAD_TRY(rad_file_write(FAULT_TMP "preprocessor_config.json", config, sizeof config - 1, err));
+    const enum rad_status status = rad_image_open(&pixels, FAULT_TMP "a.png", FAULT_TMP, 4, err);
+    free(pixels);
+    return status;
+}
+
 /* In this order: the second reads what the first leaves. */
 const struct fault checkpoint_faults[] = {
     {"rad_tensors_write", write_weights, weights_sound},
     {"rad_tensors_open", read_weights, NULL},
     {"rad_tokenizer_encode", bytes_and_back, NULL},
+    {"rad_image_open", picture, NULL},
     {.name = NULL},
 };

@@ -49,35 +49,44 @@ static void norm(struct plain *p, const char *base)
     p->k->layernorm(n, d, p->config.rms_eps, p->x, p->w, p->w + d, p->y, p->stat);
 }
 
+/* to[n][rows] = x W^T with a matrix of the file. */
+static void matrix(struct plain *p, const char *name, int32_t rows, int32_t cols, const float *x,
+                   float *to)
+{
+    const struct rad_mat w = {RAD_MAT_F32, rows, cols, p->w, NULL};
+    take(p, name, rows, cols, 0);
+    rad_mat_mul(p->gemm, p->n, x, &w, NULL, to);
+}
+
 static void attention(struct plain *p, int layer)
 {
     static const char *const parts[] = {"q", "k", "v"};
     const struct rad_card *c = &p->config.card;
     const int32_t d = c->d_model, dq = c->n_head * c->d_head, dkv = c->n_kv * c->d_head;
-    const int32_t width = dq + 2 * dkv;
-    size_t at = 0;
+    float *const to[] = {p->wide, p->wide + (size_t)p->n * (size_t)dq,
+                         p->wide + (size_t)p->n * (size_t)(dq + dkv)};
     char name[96];
     snprintf(name, sizeof name, "model.layers.%d.input_layernorm", layer);
     norm(p, name);
     for (int i = 0; i < 3; i++) {
         snprintf(name, sizeof name, "model.layers.%d.self_attn.%s_proj.weight", layer, parts[i]);
-        at = take(p, name, i == 0 ? dq : dkv, d, at);
+        matrix(p, name, i == 0 ? dq : dkv, d, p->y, to[i]);
+        if (i < 2)
+            p->k->rope((size_t)p->n, p->pos, i == 0 ? c->n_head : c->n_kv, c->d_head,
+                       i == 0 ? dq : dkv, p->cs, to[i]);
     }
-    rad_linear(p->gemm, p->n, d, width, p->y, p->w, p->wide);
-    p->k->rope((size_t)p->n, p->pos, c->n_head + c->n_kv, c->d_head, width, p->cs, p->wide);
     for (int32_t s = 0; s < p->in->n_seq; s++) {
         const int32_t first = p->in->first[s], n = p->in->first[s + 1] - first;
-        const float *row = p->wide + (size_t)first * (size_t)width;
         const struct rad_attend a = {.n_q = n,
                                      .n_k = n,
                                      .n_head = c->n_head,
                                      .n_kv = c->n_kv,
                                      .d_head = c->d_head,
-                                     .q = row,
-                                     .ldq = width,
-                                     .k = row + dq,
-                                     .v = row + dq + dkv,
-                                     .ldkv = width,
+                                     .q = to[0] + (size_t)first * (size_t)dq,
+                                     .ldq = dq,
+                                     .k = to[1] + (size_t)first * (size_t)dkv,
+                                     .v = to[2] + (size_t)first * (size_t)dkv,
+                                     .ldkv = dkv,
                                      .n_see = p->see,
                                      .p = p->p,
                                      .out = p->att + (size_t)first * (size_t)dq,
@@ -85,8 +94,7 @@ static void attention(struct plain *p, int layer)
         rad_attend(p->gemm, &a);
     }
     snprintf(name, sizeof name, "model.layers.%d.self_attn.o_proj.weight", layer);
-    take(p, name, d, dq, 0);
-    rad_linear(p->gemm, p->n, dq, d, p->att, p->w, p->f);
+    matrix(p, name, d, dq, p->att, p->f);
     p->k->add((size_t)p->n * (size_t)d, p->f, p->x);
 }
 
@@ -95,23 +103,20 @@ static void mlp(struct plain *p, int layer)
     const struct rad_card *c = &p->config.card;
     const bool gated = c->act == RAD_ACT_SWIGLU;
     const size_t n = (size_t)p->n, ffn = (size_t)c->ffn;
-    size_t at = 0;
     char name[96];
     snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm", layer);
     norm(p, name);
     snprintf(name, sizeof name, "model.layers.%d.mlp.gate_proj.weight", layer);
     if (gated)
-        at = take(p, name, c->ffn, c->d_model, at);
+        matrix(p, name, c->ffn, c->d_model, p->y, p->wide);
     snprintf(name, sizeof name, "model.layers.%d.mlp.up_proj.weight", layer);
-    take(p, name, c->ffn, c->d_model, at);
-    rad_linear(p->gemm, p->n, c->d_model, gated ? 2 * c->ffn : c->ffn, p->y, p->w, p->wide);
+    matrix(p, name, c->ffn, c->d_model, p->y, gated ? p->wide + n * ffn : p->wide);
     if (gated)
-        p->k->swiglu(n, ffn, p->wide, p->act);
+        p->k->swiglu(1, n * ffn, p->wide, p->act);
     else
         p->k->gelu(n * ffn, p->wide, p->act);
     snprintf(name, sizeof name, "model.layers.%d.mlp.down_proj.weight", layer);
-    take(p, name, c->d_model, c->ffn, 0);
-    rad_linear(p->gemm, p->n, c->ffn, c->d_model, p->act, p->w, p->f);
+    matrix(p, name, c->d_model, c->ffn, p->act, p->f);
     p->k->add(n * (size_t)c->d_model, p->f, p->x);
 }
 
@@ -166,7 +171,7 @@ void plain_forward(const char *folder, const struct plain_input *in, float *logi
         mlp(&p, l);
     }
     norm(&p, "model.norm");
-    take(&p, c->tied ? "model.embed_tokens.weight" : "lm_head.weight", c->vocab, c->d_model, 0);
-    rad_linear(p.gemm, p.n, c->d_model, c->vocab, p.y, p.w, logits);
+    matrix(&p, c->tied ? "model.embed_tokens.weight" : "lm_head.weight", c->vocab, c->d_model, p.y,
+           logits);
     close_plain(&p);
 }

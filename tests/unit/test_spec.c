@@ -277,6 +277,71 @@ static void flop_are_twice_the_weights(void)
     CU_ASSERT(all > gemm && all < gemm * 1.001);
 }
 
+/* ---- what other families do ---------------------------------------------------------------- */
+
+static int count_kind(const struct rad_op *ops, int n, enum rad_op_kind kind)
+{
+    int found = 0;
+    for (int i = 0; i < n; i++)
+        found += ops[i].kind == kind;
+    return found;
+}
+
+/* OPT-350m: a narrower token table, projections in and out, norms behind the additions. */
+static void projections_and_post_norms_are_counted(void)
+{
+    struct rad_op ops[RAD_LOWER_MAX];
+    struct rad_card c = tiny_gelu();
+    c.act = RAD_ACT_RELU;
+    c.embed_dim = 4;
+    c.post_norm = true;
+    OK(rad_card_check(&c, &err));
+    const int64_t layer = 4 * 8 * 8 + 4 * 8 + 2 * 8 * 16 + 16 + 8 + 4 * 8;
+    CU_ASSERT_EQUAL(rad_card_params(&c), 32 * 4 + 2 * 8 * 4 + 64 * 8 + 3 * layer);
+    int n = rad_lower_embed(&c, RAD_F32, 3, ops);
+    CU_ASSERT_EQUAL(n, 2); /* rows of 4, then 4 -> 8 and the positions */
+    CU_ASSERT(ops[0].n == 4 && ops[1].n == 8 && ops[1].k == 4);
+    CU_ASSERT_EQUAL(ops[1].flop, 2.0 * 3 * 8 * 4 + 3 * 8);
+    n = rad_lower_head(&c, RAD_F32, 3, ops);
+    CU_ASSERT_EQUAL(n, 2); /* no final norm */
+    CU_ASSERT(ops[0].n == 4 && ops[0].k == 8 && ops[1].n == 32 && ops[1].k == 4);
+    const struct rad_group g = {.m = 1, .m_attn = 1, .m_mlp = 1, .n_keys = 1, .n_seq = 1};
+    n = rad_lower_layer(&c, RAD_F32, &g, ops);
+    CU_ASSERT_EQUAL(count_kind(ops, n, RAD_OP_NORM), 2);
+    CU_ASSERT_EQUAL(count_kind(ops, n, RAD_OP_GEMM), 4); /* two of the FFN, not three */
+}
+
+static void alibi_turns_nothing_and_embedding_norms_count(void)
+{
+    struct rad_op ops[RAD_LOWER_MAX];
+    struct rad_card c = tiny_gelu();
+    c.learned_positions = 0;
+    c.alibi = c.embed_norm = true;
+    c.d_head = 3; /* an odd one is fine without rotation */
+    OK(rad_card_check(&c, &err));
+    const struct rad_group g = {.m = 1, .m_attn = 1, .m_mlp = 1, .n_keys = 1, .n_seq = 1};
+    CU_ASSERT_EQUAL(count_kind(ops, rad_lower_layer(&c, RAD_F32, &g, ops), RAD_OP_ROPE), 0);
+    CU_ASSERT_EQUAL(count_kind(ops, rad_lower_embed(&c, RAD_F32, 2, ops), RAD_OP_NORM), 1);
+    c.learned_positions = 64;
+    CU_ASSERT_EQUAL(rad_card_check(&c, &err), RAD_E_RANGE);
+}
+
+static void images_enter_by_a_product(void)
+{
+    struct rad_op ops[RAD_LOWER_MAX];
+    struct rad_card c = tiny_gelu();
+    c.tied = false;
+    c.patch = 2;
+    c.n_ctx = c.learned_positions = 10;
+    OK(rad_card_check(&c, &err));
+    CU_ASSERT_EQUAL(rad_lower_embed(&c, RAD_F32, 10, ops), 1);
+    CU_ASSERT(ops[0].kind == RAD_OP_GEMM && ops[0].k == 12 && ops[0].n == 8);
+    CU_ASSERT_EQUAL(rad_lower_head(&c, RAD_F32, 1, ops), 2);
+    CU_ASSERT_EQUAL(ops[1].flop, 2.0 * 32 * 8 + 32); /* with a bias */
+    c.learned_positions = 11;
+    CU_ASSERT_EQUAL(rad_card_check(&c, &err), RAD_E_RANGE);
+}
+
 CU_TestInfo spec_tests[] = {
     {"dtypes have names and sizes", dtypes_have_names_and_sizes},
     {"gemm counts", gemm_counts},
@@ -288,5 +353,8 @@ CU_TestInfo spec_tests[] = {
     {"parameter counts by hand", parameter_counts_by_hand},
     {"weights are streamed once", weights_are_streamed_once},
     {"flop are twice the weights", flop_are_twice_the_weights},
+    {"projections and post-norms are counted", projections_and_post_norms_are_counted},
+    {"ALiBi turns nothing, embedding norms count", alibi_turns_nothing_and_embedding_norms_count},
+    {"images enter by a product", images_enter_by_a_product},
     CU_TEST_INFO_NULL,
 };

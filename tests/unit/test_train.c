@@ -257,12 +257,22 @@ static void impossible_runs_are_refused(void)
     io.text = tiny;
     REFUSES(rad_train_run(&spec, &io, &r, &err), RAD_E_RANGE, "tiny.txt: 9 bytes are too few");
     (void)train(dense, "teacher", 1, &c);
-    char text[512];
+    char text[2048];
     snprintf(text, sizeof text, "%s", router);
     memcpy(strstr(text, "ctx: 16"), "ctx: 20", 7);
     REFUSES(attempt(text, "refused", 1, &c, &r), RAD_E_RANGE, "a teacher needs the student's");
     snprintf(text, sizeof text, "%sinit: " DIR "/teacher\n", skipping);
     REFUSES(attempt(text, "refused", 1, &c, &r), RAD_E_RANGE, "has other heads");
+    char *kept = NULL;
+    size_t len = 0;
+    OK(rad_file_read(DIR "/teacher/config.json", 1 << 16, &kept, &len, &err));
+    snprintf(text, sizeof text, "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, %s",
+             strchr(kept, '{') + 1);
+    write_file(DIR "/teacher/config.json", text);
+    snprintf(text, sizeof text, "%sinit: " DIR "/teacher\n", dense);
+    REFUSES(attempt(text, "refused", 1, &c, &r), RAD_E_UNSUPPORTED, "rope scaling");
+    write_file(DIR "/teacher/config.json", kept);
+    free(kept);
     snprintf(text, sizeof text, "%sinit: " DIR "/teacher\n", dense);
     memcpy(strstr(text, "ffn: 32"), "ffn: 40", 7);
     REFUSES(attempt(text, "refused", 1, &c, &r), RAD_E_RANGE, "gate_proj");

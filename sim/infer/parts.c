@@ -1,0 +1,33 @@
+/* parts.c - small sums of a visit: norm, activation, cosine. */
+#include "infer/engine.h"
+
+#include <math.h>
+
+void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
+                    float *stat)
+{
+    const size_t d = (size_t)m->config.card.d_model;
+    if (m->config.card.norm == RAD_NORM_LAYER)
+        rad_kernels()->layernorm((size_t)n, d, m->config.rms_eps, x, w->w, w->b, y, stat);
+    else
+        rad_kernels()->rmsnorm((size_t)n, d, m->config.rms_eps, x, w->w, y, stat);
+}
+
+void rad_model_activate(const rad_model *m, size_t n, const float *up, float *act)
+{
+    const struct rad_kernels *k = rad_kernels();
+    if (m->config.card.act == RAD_ACT_SWIGLU)
+        k->swiglu(1, n, up, act);
+    else if (m->config.card.act == RAD_ACT_RELU)
+        rad_relu(n, up, act);
+    else if (m->config.gelu_exact)
+        rad_gelu_exact(n, up, act);
+    else
+        k->gelu(n, up, act);
+}
+
+float rad_state_cosine(size_t d, const float *x, const float *y)
+{
+    const struct rad_kernels *k = rad_kernels();
+    return k->dot(d, x, y) / sqrtf(k->dot(d, x, x) * k->dot(d, y, y));
+}
