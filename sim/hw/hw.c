@@ -99,6 +99,13 @@ static bool op_is_whole(const struct rad_op *op)
     return op->n > 0 && (op->kind != RAD_OP_GEMM || op->k > 0);
 }
 
+static void name_bound(struct rad_cost *c)
+{
+    c->bound = c->compute_s >= c->memory_s ? RAD_BOUND_COMPUTE : RAD_BOUND_MEMORY;
+    if (c->overhead_s > fmax(c->compute_s, c->memory_s))
+        c->bound = RAD_BOUND_OVERHEAD;
+}
+
 /* Add static energy; slow the clock where the power limit asks for it; name the bound. */
 static void finish_cost(const struct machine *m, struct rad_cost *c)
 {
@@ -108,9 +115,7 @@ static void finish_cost(const struct machine *m, struct rad_cost *c)
         c->compute_s = fmax(c->compute_s, limit_s - c->overhead_s);
     }
     c->static_j = m->static_w * c->time_s;
-    c->bound = c->compute_s >= c->memory_s ? RAD_BOUND_COMPUTE : RAD_BOUND_MEMORY;
-    if (c->overhead_s > fmax(c->compute_s, c->memory_s))
-        c->bound = RAD_BOUND_OVERHEAD;
+    name_bound(c);
 }
 
 static enum rad_status refuse(const rad_hw *hw, const struct rad_op *op, struct rad_err *err)
@@ -126,15 +131,96 @@ static enum rad_status refuse(const rad_hw *hw, const struct rad_op *op, struct 
                     hw->name, list, rad_dtype_name(op->dtype));
 }
 
-enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op, struct rad_cost *out,
-                            struct rad_err *err)
+/* Times of the fit, and energies that sum to its board power or stay under the limit. */
+static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct rad_work *work,
+                    enum rad_dtype dtype, struct rad_prediction *out)
 {
-    *out = (struct rad_cost){0};
+    struct rad_cost *c = &out->cost;
+    struct rad_chip chip = {0};
+    struct rad_law_time t;
+    hw->model->chip(hw->params, dtype, &chip);
+    rad_fit_time(fit, &chip, work, &t, &out->extrapolated);
+    c->time_s = t.time_s;
+    c->compute_s = fmin(t.compute_s, t.time_s);
+    c->memory_s = fmin(t.memory_s, t.time_s);
+    c->overhead_s = fmin(t.overhead_s, t.time_s);
+    c->static_j = hw->machine.static_w * c->time_s;
+    const double room_j = hw->machine.tdp_w * c->time_s - c->static_j;
+    const double moving_j = c->dynamic_j + c->memory_j;
+    double want_j = fmin(moving_j, room_j);
+    if (fit->power.cap_w > 0.0)
+        want_j = fmin(room_j, rad_power_w(&fit->power, work, c->time_s) * c->time_s - c->static_j);
+    const double scale = moving_j > 0.0 ? fmax(want_j, 0.0) / moving_j : 0.0;
+    c->dynamic_j *= scale;
+    c->memory_j *= scale;
+    const double wide = out->extrapolated ? 2.0 : 1.0; /* of the logarithm of the interval */
+    out->lo_s = c->time_s * pow(fit->lo_ratio, wide);
+    out->hi_s = c->time_s * pow(fit->hi_ratio, wide);
+    out->data = fit->data;
+}
+
+/* 80 % of the kernels of devices that were left out of the class defaults lie between. */
+static const double class_lo = 0.80, class_hi = 1.35;
+
+static const struct rad_fit *fit_for(const rad_hw *hw, const struct rad_op *op,
+                                     const char *software)
+{
+    if (hw->n_fit == 0)
+        return NULL;
+    struct rad_chip chip = {0};
+    hw->model->chip(hw->params, op->dtype, &chip);
+    const double set = op->weight_set_bytes + op->act_bytes + op->kv_bytes;
+    if (op->weight_set_bytes > 0.0 && set <= chip.l2_bytes)
+        return NULL; /* kernels were measured with cold weights */
+    const struct rad_fit_key key = {rad_work_class(op), rad_fit_format(op), software, op->head_dim};
+    return rad_fit_find(hw->fits, hw->n_fit, &key);
+}
+
+enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op, const char *software,
+                               struct rad_prediction *out, struct rad_err *err)
+{
+    *out = (struct rad_prediction){.extrapolated = true};
     if (!op_is_whole(op))
         return rad_fail(err, RAD_E_ARG, "operation '%s': expected positive extents",
                         rad_op_kind_name(op->kind));
-    if (hw->model->cost(hw->params, op, out) != RAD_OK)
+    if (hw->model->cost(hw->params, op, &out->cost) != RAD_OK)
         return refuse(hw, op, err);
-    finish_cost(&hw->machine, out);
+    const struct rad_fit *fit = fit_for(hw, op, software);
+    if (fit == NULL) {
+        finish_cost(&hw->machine, &out->cost);
+        out->lo_s = out->cost.time_s * class_lo;
+        out->hi_s = out->cost.time_s * class_hi;
+        return RAD_OK;
+    }
+    const struct rad_work work = rad_work_of(op);
+    use_fit(hw, fit, &work, op->dtype, out);
+    name_bound(&out->cost);
+    return RAD_OK;
+}
+
+enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op, struct rad_cost *out,
+                            struct rad_err *err)
+{
+    struct rad_prediction p;
+    const enum rad_status status = rad_hw_predict(hw, op, NULL, &p, err);
+    *out = p.cost;
+    return status;
+}
+
+enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *link,
+                                    const char *software, struct rad_prediction *out,
+                                    struct rad_err *err)
+{
+    *out = (struct rad_prediction){.extrapolated = true};
+    if (!(link->bytes > 0.0) || !(link->ranks >= 2.0))
+        return rad_fail(err, RAD_E_ARG, "transfer: expected bytes and at least 2 ranks");
+    const struct rad_fit_key key = {link->kind, "any", software, 0.0};
+    const struct rad_fit *fit = rad_fit_find(hw->fits, hw->n_fit, &key);
+    if (fit == NULL)
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "profile '%s': no fit for transfers of kind '%.32s'", hw->name, link->kind);
+    const struct rad_work work = {.bytes = link->bytes, .ranks = link->ranks};
+    use_fit(hw, fit, &work, RAD_F32, out);
+    out->cost.bound = RAD_BOUND_LINK;
     return RAD_OK;
 }

@@ -11,10 +11,13 @@
  *   sources: {name: text, ...}                      # what "@name" behind a value means
  *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
  *             step_overhead: ...}                   # the same keys for every model
- *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name */
+ *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name
+ *   fits: [...]                # optional: laws fitted to measured kernels of this part, see fit.h
+ */
 #ifndef RAD_HW_H
 #define RAD_HW_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/param.h"
 #include "spec/spec.h"
@@ -41,6 +44,8 @@ struct rad_cost {
     enum rad_bound bound;
 };
 
+struct rad_chip; /* hw/law.h */
+
 /* What a hardware model is. cost() is pure: one profile may be shared by any number of threads. */
 struct rad_hw_model {
     const char *name; /* as written in profiles and SQL */
@@ -54,6 +59,8 @@ struct rad_hw_model {
     /* Fills the times but for the power limit, dynamic_j and memory_j; rad_hw_cost adds the rest.
      * errors: RAD_E_UNSUPPORTED if the machine cannot run op (dtype without a rate) */
     enum rad_status (*cost)(const void *params, const struct rad_op *op, struct rad_cost *out);
+    /* What fits need to know of the part; NULL: this class of machine takes no fits. */
+    void (*chip)(const void *params, enum rad_dtype dtype, struct rad_chip *out);
 };
 
 typedef struct rad_hw rad_hw; /* a loaded profile; immutable */
@@ -90,9 +97,34 @@ bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
  *   static_j = static_power * time_s
  *   if dynamic_j + memory_j > (tdp - static_power) * time_s the clock drops until it fits:
  *     time_s = (dynamic_j + memory_j) / (tdp - static_power), compute_s grows with it.
- * No allocation; about 100 ns. errors: RAD_E_UNSUPPORTED */
+ * Where the profile has a fit, times are the fit's (they were measured under the power limit), and
+ * energies are its board power, or the model's, cut to the limit. The same as rad_hw_predict with
+ * no software named. No allocation; 0.1 to 1 us. errors: RAD_E_UNSUPPORTED */
 RAD_MUST_CHECK enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op,
                                            struct rad_cost *out, struct rad_err *err);
+
+/* A transfer between `ranks` devices: allreduce allgather reducescatter alltoall sendrecv. */
+struct rad_link {
+    const char *kind;
+    double bytes, ranks;
+};
+
+struct rad_prediction {
+    struct rad_cost cost;
+    double lo_s, hi_s; /* 80 % of held-out measurements lie between, see the profile's fit */
+    bool extrapolated; /* no fit for this operation, or a shape outside those it was fitted on */
+    const char *data;  /* what the fit was fitted on; NULL: class defaults */
+};
+
+/* rad_hw_cost with an interval. software: words such as "vllm 0.22" that choose among the fits of
+ * the profile, NULL for its first. errors: RAD_E_UNSUPPORTED */
+RAD_MUST_CHECK enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op,
+                                              const char *software, struct rad_prediction *out,
+                                              struct rad_err *err);
+/* errors: RAD_E_UNSUPPORTED (the profile has no fit for such transfers), RAD_E_ARG */
+RAD_MUST_CHECK enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *link,
+                                                   const char *software, struct rad_prediction *out,
+                                                   struct rad_err *err);
 
 const struct rad_hw_model *const *rad_hw_models(size_t *n);
 
@@ -101,6 +133,43 @@ const struct rad_hw_model *const *rad_hw_models(size_t *n);
 enum { RAD_HW_NAME = 64 };
 RAD_MUST_CHECK enum rad_status rad_hw_alias(const char *measured_name, char out[RAD_HW_NAME],
                                             struct rad_err *err);
+
+/* ---- calibrating on measured kernels ------------------------------------------------------ */
+
+struct rad_measured {
+    struct rad_op op;
+    struct rad_link link; /* instead of op if bytes > 0 */
+    double latency_s;
+    double energy_j;      /* of the board; 0: not measured */
+    const char *software; /* words; rows of equal software are fitted together */
+    size_t row;           /* for messages */
+};
+
+/* Held-out errors of one fit: rows are left out by shape (GEMM: n and k; attention: heads; vector
+ * operations: width; transfers: size), five parts in turn, never at random. */
+struct rad_fit_report {
+    const char *op, *format, *software; /* valid during the call back */
+    double head_dim;                    /* 0: any */
+    size_t rows;
+    double median_ape, mape, p90_ape, bias, coverage; /* fractions; coverage of lo..hi */
+    double energy_median_ape;                         /* NaN: no energies */
+    const char *params;                               /* "floor 3.9e-06 (4 %), ..." */
+};
+
+struct rad_calibration {
+    const char *data; /* name of the data, for the profile */
+    size_t points;    /* > 0: fit only on so many rows of each group, evenly spaced */
+    void (*report)(void *ctx, const struct rad_fit_report *report);
+    void (*bad_row)(void *ctx, size_t row, double ratio); /* measured / fitted, far outside */
+    void *ctx;
+};
+
+/* Fit rows[n] and write to *yaml the profile's text with its fits for those operations replaced.
+ * errors: RAD_E_UNSUPPORTED (this class of machine takes no fits), RAD_E_RANGE (too few rows),
+ * RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_hw_calibrate(const rad_hw *hw, const struct rad_measured *rows,
+                                                size_t n, const struct rad_calibration *options,
+                                                struct rad_buf *yaml, struct rad_err *err);
 
 /* ---- calibrating the host --------------------------------------------------------------- */
 

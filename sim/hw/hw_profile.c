@@ -92,9 +92,18 @@ static enum rad_status check_machine(const struct machine *m, struct rad_err *er
     return RAD_OK;
 }
 
+static enum rad_status read_fits(struct rad_hw *hw, const rad_yaml_node *root, struct rad_err *err)
+{
+    const rad_yaml_node *node = rad_yaml_find(root, "fits");
+    if (node != NULL && hw->model->chip == NULL)
+        return rad_yaml_fail(node, err, RAD_E_UNSUPPORTED, "fits: model '%s' takes none",
+                             hw->model->name);
+    return rad_fits_read(node, &hw->fits, &hw->n_fit, err);
+}
+
 static enum rad_status fill(struct rad_hw *hw, const rad_yaml_node *root, struct rad_err *err)
 {
-    const char *const keys[] = {"model", "about", "sources", "machine", hw->model->name};
+    const char *const keys[] = {"model", "about", "sources", "machine", hw->model->name, "fits"};
     const rad_yaml_node *about = NULL, *sources = NULL, *machine = NULL, *params = NULL;
     RAD_TRY(rad_yaml_only(root, keys, sizeof keys / sizeof keys[0], err));
     RAD_TRY(rad_yaml_need(root, "about", &about, err));
@@ -114,6 +123,7 @@ static enum rad_status fill(struct rad_hw *hw, const rad_yaml_node *root, struct
         status = hw->model->check(hw->params, &why);
     if (status != RAD_OK)
         return rad_yaml_fail(blamed(params, why.msg), err, status, "%s", why.msg);
+    RAD_TRY(read_fits(hw, root, err));
     hw->about = strdup(rad_yaml_text(about));
     return hw->about ? RAD_OK
                      : rad_fail(err, RAD_E_NOMEM, "cannot allocate profile '%s'", hw->name);
@@ -189,6 +199,7 @@ void rad_hw_close(rad_hw *hw)
 {
     if (hw == NULL)
         return;
+    rad_fits_free(hw->fits, hw->n_fit);
     free(hw->about);
     free(hw->text);
     free(hw);

@@ -2,6 +2,7 @@
 #ifndef RAD_HW_PROFILE_H
 #define RAD_HW_PROFILE_H
 
+#include "hw/fit.h"
 #include "hw/hw.h"
 
 /* The values that every profile has, whatever its model. */
@@ -13,6 +14,8 @@ struct rad_hw {
     const struct rad_hw_model *model;
     char name[RAD_HW_NAME], hash[17];
     char *text, *about;
+    struct rad_fit *fits; /* [n_fit] */
+    size_t n_fit;
     struct machine machine;
     max_align_t params[]; /* model->params_bytes */
 };
