@@ -213,19 +213,25 @@ static enum rad_status op_of(const struct ops_table *t, size_t row, struct rad_o
     return RAD_OK;
 }
 
-/* Words of the row's software: of its source, and for transfers of its notes. */
-static void software_of(const struct ops_table *t, size_t row, bool link, char out[OPS_SOFTWARE])
+/* Words of the row's software: of its source, and the ways of running that notes tell of. */
+static void software_of(const struct ops_table *t, size_t row, char out[OPS_SOFTWARE])
 {
-    static const char *const modes[] = {"eager", "graph"};
+    static const struct {
+        const char *note, *word;
+    } modes[] = {{"eager", " eager"},
+                 {"graph", " graph"},
+                 {"event_incl_launch", " launched"},
+                 {"devices_per_node=1;", " node1"},
+                 {"devices_per_node=2;", " node2"},
+                 {"devices_per_node=4;", " node4"},
+                 {"devices_per_node=8;", " node8"}};
     const char *source = text_of(t, row, C_SOURCE), *notes = text_of(t, row, C_NOTES);
-    snprintf(out, OPS_SOFTWARE, "%.40s", *source != '\0' ? source : "measured");
+    snprintf(out, OPS_SOFTWARE, "%.32s", *source != '\0' ? source : "measured");
     for (char *at = out; *at != '\0'; at++)
         *at = *at == '-' || *at == '"' || *at == '\\' || (unsigned char)*at < ' ' ? ' ' : *at;
-    for (size_t i = 0; link && i < sizeof modes / sizeof modes[0]; i++)
-        if (strstr(notes, modes[i]) != NULL) {
-            strcat(out, " "); /* 40 + 6 bytes */
-            strcat(out, modes[i]);
-        }
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+        if (strstr(notes, modes[i].note) != NULL && strlen(out) + 10 < OPS_SOFTWARE)
+            strcat(out, modes[i].word);
 }
 
 /* A positive number, 0 if the cell is empty or not there. */
@@ -250,7 +256,7 @@ enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *o
 {
     const bool link = is_link(text_of(t, row, C_OP));
     *out = (struct ops_row){.m = {.row = row + 1}};
-    software_of(t, row, link, out->software);
+    software_of(t, row, out->software);
     out->m.software = out->software;
     if (link)
         RAD_TRY(link_of(t, row, &out->m.link, err));

@@ -52,6 +52,7 @@ struct rad_law {
     int n_param;
     struct rad_law_axis axes[RAD_LAW_N_AXIS];
     int n_axis;
+    double smooth; /* weight of the surface's second differences; chosen by held-out shapes */
     void (*time)(const double *p, const struct rad_chip *chip, const struct rad_work *work,
                  struct rad_law_time *out);
     void (*place)(const struct rad_work *work, double x[RAD_LAW_N_AXIS]);

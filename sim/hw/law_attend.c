@@ -60,6 +60,7 @@ const struct rad_law rad_law_decode = {
              {"group", 3, {1, 8, 64}},
              {"kv_heads", 2, {1, 2}}},
     .n_axis = 4,
+    .smooth = 0.3,
     .time = decode_time,
     .place = decode_place,
 };
@@ -107,6 +108,7 @@ const struct rad_law rad_law_prefill = {
              {"queries", 10, {1, 16, 64, 128, 256, 512, 1024, 2048, 4096, 16384}},
              {"group", 3, {1, 8, 64}}},
     .n_axis = 3,
+    .smooth = 0.3,
     .time = prefill_time,
     .place = prefill_place,
 };

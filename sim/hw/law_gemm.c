@@ -92,6 +92,7 @@ const struct rad_law rad_law_gemm = {
              {"n", 6, {1024, 2048, 4096, 8192, 16384, 65536}},
              {"k", 6, {1024, 2048, 4096, 8192, 16384, 65536}}},
     .n_axis = 3,
+    .smooth = 0.3,
     .time = gemm_time,
     .place = place,
 };

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How strongly second differences are held down; chosen by held-out shapes. */
-static const double smooth = 1.0;
-
 /* A smaller part of the rows: those that the law, or a fold's surface, is fitted on. */
 struct part {
     const struct rad_refit *r;
@@ -101,16 +98,16 @@ static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fi
             rad_surface_knots(&fit->surface, fit->law, &rows);
         fit->surface.log_ratio = NULL;
         if (fit->surface.n_axis > 0)
-            status = rad_surface_fit(&fit->surface, &rows, smooth, err);
+            status = rad_surface_fit(&fit->surface, &rows, fit->law->smooth, err);
     }
     free(memory);
     free(x);
     return status;
 }
 
-static bool keeps_surface(const struct rad_refit *r, size_t n)
+static bool keeps_surface(size_t n)
 {
-    return n < 100 || (r->from != NULL && n < 200);
+    return n < 60;
 }
 
 /* Without one fold: predictions of its rows into held_out. */
@@ -126,7 +123,7 @@ static enum rad_status leave_out(struct rad_refit *r, const struct rad_fit *whol
             index[n++] = i;
     if (n == g->n || n == 0)
         return RAD_OK;
-    const bool keep = keeps_surface(r, g->n);
+    const bool keep = keeps_surface(g->n);
     if (!keep)
         fit.surface = (struct rad_surface){0};
     memcpy(sd, r->param_sd, sizeof sd); /* of the whole fit: not of this one */
@@ -207,11 +204,11 @@ enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct
     for (int j = 0; j < fit->law->n_param; j++)
         fit->p[j] = r->from ? r->from->p[j] : fit->law->params[j].start;
     enum rad_status status = RAD_OK;
-    if (r->from != NULL && keeps_surface(r, g->n))
+    if (r->from != NULL && keeps_surface(g->n))
         status = copy_surface(&fit->surface, &r->from->surface, err);
     if (status == RAD_OK)
         status = fit_law(r, fit, index, g->n, 5, err);
-    if (status == RAD_OK && !keeps_surface(r, g->n))
+    if (status == RAD_OK && !keeps_surface(g->n))
         status = fit_surface(r, fit, NULL, index, g->n, err);
     for (size_t i = 0; i < g->n; i++)
         g->held_out[i] = g->log_s[i] - rad_refit_error(r, fit, i);

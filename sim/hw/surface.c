@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { ROUNDS = 5 };
-static const double ridge = 0.05;
+static const double ridge = 0.03;
 
 /* ---- knots ------------------------------------------------------------------------------ */
 
@@ -62,7 +62,7 @@ void rad_surface_knots(struct rad_surface *s, const struct rad_law *law,
         }
         set_axis(s, a, &law->axes[a], lo, hi);
     }
-    while (rad_surface_cells(s) > rows->n / 2 || rad_surface_cells(s) > RAD_FIT_MAX_CELL)
+    while (4 * rad_surface_cells(s) > 3 * rows->n || rad_surface_cells(s) > RAD_FIT_MAX_CELL)
         if (!coarsen(s)) {
             s->n_axis = 0;
             return;
