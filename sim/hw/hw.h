@@ -11,6 +11,8 @@
  *   sources: {name: text, ...}                      # what "@name" behind a value means
  *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
  *             step_overhead: ...}                   # the same keys for every model
+ *   basis: datasheet                    # optional: no measurements, class defaults (or measured)
+ *   own: {purchase: 30000 USD @name}    # optional: what it costs its owner, hw_price.h
  *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name */
 #ifndef RAD_HW_H
 #define RAD_HW_H
@@ -48,6 +50,7 @@ struct rad_hw_model {
     const char *source;             /* the paper or manual the equations are from */
     const struct rad_param *params; /* ends with RAD_PARAM_END */
     size_t params_bytes;
+    double error_frac; /* of parts whose profile gives none; 0: 35 % */
     /* May check relations between parameters; NULL if there is nothing to check. */
     enum rad_status (*check)(const void *params, struct rad_err *err);
     bool (*supports)(const void *params, enum rad_dtype dtype);
@@ -84,6 +87,20 @@ double rad_hw_layer_overhead_s(const rad_hw *hw); /* per layer visit, on top of 
 double rad_hw_step_overhead_s(const rad_hw *hw);  /* per batch step (host, sampling, sync) */
 double rad_hw_static_w(const rad_hw *hw);         /* drawn during overheads too */
 double rad_hw_tdp_w(const rad_hw *hw);
+
+/* 80 % of operations take between 1/(1 + error) and 1 + error of the predicted time, where no fit
+ * says better: by the profile, or that of its class. */
+double rad_hw_error_frac(const rad_hw *hw);
+bool rad_hw_is_measured(const rad_hw *hw);         /* false: "basis: datasheet", class defaults */
+const char *rad_hw_energy_basis(const rad_hw *hw); /* "device" "board" "derived": hw_energy.h */
+
+/* To own instead of to rent (hw_price.h): capital per hour in use, and each joule. NaN: no own:
+ * section in the profile. */
+const struct rad_param *rad_hw_own_params(void);
+const void *rad_hw_own(const rad_hw *hw);
+double rad_hw_owned_usd_per_hour(const rad_hw *hw);
+double rad_hw_usd_per_joule(const rad_hw *hw);
+
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
 
 /* Cost one operation: the model's answer, then

@@ -203,6 +203,7 @@ const struct rad_hw_model rad_hw_model_fpga = {
     .source = "DFX arXiv 2209.10797; FlightLLM arXiv 2401.03868; AMD WP486, UG1393",
     .params = fpga_params,
     .params_bytes = sizeof(struct fpga),
+    .error_frac = 0.5, /* of operations on parts that nobody measured; estimate */
     .check = fpga_check,
     .supports = fpga_supports,
     .cost = fpga_cost,

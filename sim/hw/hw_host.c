@@ -116,7 +116,7 @@ static void put_head(struct rad_buf *b, const struct rad_host_rates *r)
     rad_buf_printf(b,
                    "\nsources:\n"
                    "  probe: measured by radial hw calibrate host, %d threads\n"
-                   "  tables: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\n"
+                   "  tables: \"device: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\"\n"
                    "  share: share of a 2023 cloud server per thread, unverified\n"
                    "  derived: static + memory + compute at full rate = tdp\n"
                    "machine:\n"

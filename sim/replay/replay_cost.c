@@ -142,6 +142,9 @@ static void fill_costs(struct rad_replay_result *r, const struct total *t, const
     r->j_per_token = r->energy_j / r->tokens;
     r->cost_usd = r->latency_s / 3600.0 * rad_hw_usd_per_hour(hw);
     r->usd_per_mtok = r->cost_usd / r->tokens * 1e6;
+    r->owned_usd = r->latency_s / 3600.0 * rad_hw_owned_usd_per_hour(hw) +
+                   r->energy_j * rad_hw_usd_per_joule(hw);
+    r->owned_usd_per_mtok = r->owned_usd / r->tokens * 1e6;
     r->router_s = t->router_s;
     r->overhead_s = t->overhead_s;
     r->bound_kind = largest(t->bound_s);

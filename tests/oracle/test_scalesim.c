@@ -7,6 +7,7 @@
 #include "hw/hw_cycles.h"
 #include "test.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
