@@ -63,6 +63,7 @@ static void ownership_adds_up(void)
 }
 
 #define FILE_PROFILE "hwprofiles/u280.yaml"
+#define OWN "own:\n  purchase: 7500 USD @buy\n"
 
 /* A profile's text with `from` replaced by `to`; malloc'ed. */
 static char *edited(const char *text, const char *from, const char *to)
@@ -102,18 +103,19 @@ static void board_and_device_energies_do_not_mix(void)
 static void own_and_basis_are_checked(void)
 {
     rad_hw *hw = NULL;
-    OK(parse(&hw, "machine:\n", "basis: datasheet\nown: {die_mm2: 800 @memory}\nmachine:\n"));
+    OK(parse(&hw, OWN, "own: {die_mm2: 800 @memory}\n"));
     CU_ASSERT(!rad_hw_is_measured(hw));
     CU_ASSERT(rad_hw_owned_usd_per_hour(hw) > 0.0);
     NEAR(rad_hw_usd_per_joule(hw), 1.5 * 0.067 / 3.6e6, 1e-12);
     rad_hw_close(hw);
-    CU_ASSERT_EQUAL(parse(&hw, "machine:\n", "basis: guess\nmachine:\n"), RAD_E_PARSE);
-    CU_ASSERT_EQUAL(parse(&hw, "machine:\n", "own: {pue: 1.2 @memory}\nmachine:\n"), RAD_E_RANGE);
-    CU_ASSERT_EQUAL(parse(&hw, "machine:\n",
-                          "own: {die_mm2: 19999 @memory, wafer_mm: 100 @memory}\nmachine:\n"),
+    OK(parse(&hw, OWN, ""));
+    CU_ASSERT(isnan(rad_hw_owned_usd_per_hour(hw)));
+    rad_hw_close(hw);
+    CU_ASSERT_EQUAL(parse(&hw, "basis: datasheet", "basis: guess"), RAD_E_PARSE);
+    CU_ASSERT_EQUAL(parse(&hw, OWN, "own: {pue: 1.2 @memory}\n"), RAD_E_RANGE);
+    CU_ASSERT_EQUAL(parse(&hw, OWN, "own: {die_mm2: 9999 @memory, wafer_mm: 100 @memory}\n"),
                     RAD_E_RANGE);
-    CU_ASSERT_EQUAL(parse(&hw, "machine:\n", "own: {purchase: 100 W @memory}\nmachine:\n"),
-                    RAD_E_PARSE);
+    CU_ASSERT_EQUAL(parse(&hw, OWN, "own: {purchase: 100 W @memory}\n"), RAD_E_PARSE);
 }
 
 CU_TestInfo price_tests[] = {
