@@ -125,6 +125,11 @@ bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype)
     return (unsigned)dtype < RAD_N_DTYPE && hw->model->supports(hw->params, dtype);
 }
 
+bool rad_hw_skips_pay(const rad_hw *hw)
+{
+    return hw->model->skips_pay != NULL && hw->model->skips_pay(hw->params);
+}
+
 /* ---- cost ------------------------------------------------------------------------------ */
 
 static bool op_is_whole(const struct rad_op *op)

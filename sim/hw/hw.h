@@ -57,6 +57,8 @@ struct rad_hw_model {
     /* Fills the times but for the power limit, dynamic_j and memory_j; rad_hw_cost adds the rest.
      * errors: RAD_E_UNSUPPORTED if the machine cannot run op (dtype without a rate) */
     enum rad_status (*cost)(const void *params, const struct rad_op *op, struct rad_cost *out);
+    /* NULL: never, see rad_hw_skips_pay */
+    bool (*skips_pay)(const void *params);
 };
 
 typedef struct rad_hw rad_hw; /* a loaded profile; immutable */
@@ -102,6 +104,10 @@ double rad_hw_owned_usd_per_hour(const rad_hw *hw);
 double rad_hw_usd_per_joule(const rad_hw *hw);
 
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
+
+/* A skipped layer takes the time of an executed one: a spatial pipeline whose stages tokens cannot
+ * go around. The energy of its arithmetic and weights is saved. */
+bool rad_hw_skips_pay(const rad_hw *hw);
 
 /* Cost one operation: the model's answer, then
  *   static_j = static_power * time_s

@@ -28,6 +28,7 @@ static const char *const promised[] = {
     "tpu-v5p",
     "tpu-v6e",
     "u280",
+    "u280-spatial",
     "u55c",
     "v80",
     "xeon-8480",
