@@ -83,9 +83,51 @@ double rad_hw_tdp_w(const rad_hw *hw)
     return hw->machine.tdp_w;
 }
 
+double rad_hw_owned_usd_per_hour(const rad_hw *hw)
+{
+    const struct machine *m = &hw->machine;
+    return rad_price_capital_usd_per_hour(&hw->own, m->memory_bytes, m->tdp_w);
+}
+
+double rad_hw_usd_per_joule(const rad_hw *hw)
+{
+    return hw->own.pue * hw->own.kwh_usd / 3.6e6;
+}
+
+const struct rad_param *rad_hw_own_params(void)
+{
+    return rad_price_own_params;
+}
+
+const void *rad_hw_own(const rad_hw *hw)
+{
+    return &hw->own;
+}
+
+bool rad_hw_is_measured(const rad_hw *hw)
+{
+    return hw->measured;
+}
+
+const char *rad_hw_energy_basis(const rad_hw *hw)
+{
+    return rad_energy_basis_name(hw->energy);
+}
+
+double rad_hw_error_frac(const rad_hw *hw)
+{
+    const double by_class = hw->model->error_frac > 0.0 ? hw->model->error_frac : 0.35;
+    return isnan(hw->machine.error_frac) ? by_class : hw->machine.error_frac;
+}
+
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype)
 {
     return (unsigned)dtype < RAD_N_DTYPE && hw->model->supports(hw->params, dtype);
+}
+
+bool rad_hw_skips_pay(const rad_hw *hw)
+{
+    return hw->model->skips_pay != NULL && hw->model->skips_pay(hw->params);
 }
 
 /* ---- cost ------------------------------------------------------------------------------ */
@@ -159,9 +201,6 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct ra
     out->data = fit->data;
 }
 
-/* 80 % of the kernels of devices that were left out of the class defaults lie between. */
-static const double class_lo = 0.80, class_hi = 1.35;
-
 static const struct rad_fit *fit_for(const rad_hw *hw, const struct rad_op *op,
                                      const char *software)
 {
@@ -188,8 +227,8 @@ enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op, const 
     const struct rad_fit *fit = fit_for(hw, op, software);
     if (fit == NULL) {
         finish_cost(&hw->machine, &out->cost);
-        out->lo_s = out->cost.time_s * class_lo;
-        out->hi_s = out->cost.time_s * class_hi;
+        out->lo_s = out->cost.time_s / (1.0 + rad_hw_error_frac(hw));
+        out->hi_s = out->cost.time_s * (1.0 + rad_hw_error_frac(hw));
         return RAD_OK;
     }
     const struct rad_work work = rad_work_of(op);

@@ -11,13 +11,14 @@
  *   sources: {name: text, ...}                      # what "@name" behind a value means
  *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
  *             step_overhead: ...}                   # the same keys for every model
+ *   basis: datasheet                    # optional: no measurements, class defaults (or measured)
+ *   own: {purchase: 30000 USD @name}    # optional: what it costs its owner, hw_price.h
  *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name
  *   fits: [...]                # optional: laws fitted to measured kernels of this part, see fit.h
  */
 #ifndef RAD_HW_H
 #define RAD_HW_H
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/param.h"
 #include "spec/spec.h"
@@ -53,12 +54,15 @@ struct rad_hw_model {
     const char *source;             /* the paper or manual the equations are from */
     const struct rad_param *params; /* ends with RAD_PARAM_END */
     size_t params_bytes;
+    double error_frac; /* of parts whose profile gives none; 0: 35 % */
     /* May check relations between parameters; NULL if there is nothing to check. */
     enum rad_status (*check)(const void *params, struct rad_err *err);
     bool (*supports)(const void *params, enum rad_dtype dtype);
     /* Fills the times but for the power limit, dynamic_j and memory_j; rad_hw_cost adds the rest.
      * errors: RAD_E_UNSUPPORTED if the machine cannot run op (dtype without a rate) */
     enum rad_status (*cost)(const void *params, const struct rad_op *op, struct rad_cost *out);
+    /* NULL: never, see rad_hw_skips_pay */
+    bool (*skips_pay)(const void *params);
     /* What fits need to know of the part; NULL: this class of machine takes no fits. */
     void (*chip)(const void *params, enum rad_dtype dtype, struct rad_chip *out);
 };
@@ -91,7 +95,25 @@ double rad_hw_layer_overhead_s(const rad_hw *hw); /* per layer visit, on top of 
 double rad_hw_step_overhead_s(const rad_hw *hw);  /* per batch step (host, sampling, sync) */
 double rad_hw_static_w(const rad_hw *hw);         /* drawn during overheads too */
 double rad_hw_tdp_w(const rad_hw *hw);
+
+/* 80 % of operations take between 1/(1 + error) and 1 + error of the predicted time, where no fit
+ * says better: by the profile, or that of its class. */
+double rad_hw_error_frac(const rad_hw *hw);
+bool rad_hw_is_measured(const rad_hw *hw);         /* false: "basis: datasheet", class defaults */
+const char *rad_hw_energy_basis(const rad_hw *hw); /* "device" "board" "derived": hw_energy.h */
+
+/* To own instead of to rent (hw_price.h): capital per hour in use, and each joule. NaN: no own:
+ * section in the profile. */
+const struct rad_param *rad_hw_own_params(void);
+const void *rad_hw_own(const rad_hw *hw);
+double rad_hw_owned_usd_per_hour(const rad_hw *hw);
+double rad_hw_usd_per_joule(const rad_hw *hw);
+
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
+
+/* A skipped layer takes the time of an executed one: a spatial pipeline whose stages tokens cannot
+ * go around. The energy of its arithmetic and weights is saved. */
+bool rad_hw_skips_pay(const rad_hw *hw);
 
 /* Cost one operation: the model's answer, then
  *   static_j = static_power * time_s
@@ -103,29 +125,6 @@ bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
 RAD_MUST_CHECK enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op,
                                            struct rad_cost *out, struct rad_err *err);
 
-/* A transfer between `ranks` devices: allreduce allgather reducescatter alltoall sendrecv. */
-struct rad_link {
-    const char *kind;
-    double bytes, ranks;
-};
-
-struct rad_prediction {
-    struct rad_cost cost;
-    double lo_s, hi_s; /* 80 % of held-out measurements lie between, see the profile's fit */
-    bool extrapolated; /* no fit for this operation, or a shape outside those it was fitted on */
-    const char *data;  /* what the fit was fitted on; NULL: class defaults */
-};
-
-/* rad_hw_cost with an interval. software: words such as "vllm 0.22" that choose among the fits of
- * the profile, NULL for its first. errors: RAD_E_UNSUPPORTED */
-RAD_MUST_CHECK enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op,
-                                              const char *software, struct rad_prediction *out,
-                                              struct rad_err *err);
-/* errors: RAD_E_UNSUPPORTED (the profile has no fit for such transfers), RAD_E_ARG */
-RAD_MUST_CHECK enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *link,
-                                                   const char *software, struct rad_prediction *out,
-                                                   struct rad_err *err);
-
 const struct rad_hw_model *const *rad_hw_models(size_t *n);
 
 /* The profile that measured data under this hardware name belongs to, by hwprofiles/aliases.yaml
@@ -133,43 +132,6 @@ const struct rad_hw_model *const *rad_hw_models(size_t *n);
 enum { RAD_HW_NAME = 64 };
 RAD_MUST_CHECK enum rad_status rad_hw_alias(const char *measured_name, char out[RAD_HW_NAME],
                                             struct rad_err *err);
-
-/* ---- calibrating on measured kernels ------------------------------------------------------ */
-
-struct rad_measured {
-    struct rad_op op;
-    struct rad_link link; /* instead of op if bytes > 0 */
-    double latency_s;
-    double energy_j;      /* of the board; 0: not measured */
-    const char *software; /* words; rows of equal software are fitted together */
-    size_t row;           /* for messages */
-};
-
-/* Held-out errors of one fit: rows are left out by shape (GEMM: n and k; attention: heads; vector
- * operations: width; transfers: size), five parts in turn, never at random. */
-struct rad_fit_report {
-    const char *op, *format, *software; /* valid during the call back */
-    double head_dim;                    /* 0: any */
-    size_t rows;
-    double median_ape, mape, p90_ape, bias, coverage; /* fractions; coverage of lo..hi */
-    double energy_median_ape;                         /* NaN: no energies */
-    const char *params;                               /* "floor 3.9e-06 (4 %), ..." */
-};
-
-struct rad_calibration {
-    const char *data; /* name of the data, for the profile */
-    size_t points;    /* > 0: fit only on so many rows of each group, evenly spaced */
-    void (*report)(void *ctx, const struct rad_fit_report *report);
-    void (*bad_row)(void *ctx, size_t row, double ratio); /* measured / fitted, far outside */
-    void *ctx;
-};
-
-/* Fit rows[n] and write to *yaml the profile's text with its fits for those operations replaced.
- * errors: RAD_E_UNSUPPORTED (this class of machine takes no fits), RAD_E_RANGE (too few rows),
- * RAD_E_NOMEM */
-RAD_MUST_CHECK enum rad_status rad_hw_calibrate(const rad_hw *hw, const struct rad_measured *rows,
-                                                size_t n, const struct rad_calibration *options,
-                                                struct rad_buf *yaml, struct rad_err *err);
 
 /* ---- calibrating the host --------------------------------------------------------------- */
 
@@ -212,5 +174,7 @@ struct rad_host_rates {
  * under a measured rate. errors: RAD_E_RANGE (a rate that must be positive is not), RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_hw_host_profile(const struct rad_host_rates *rates,
                                                    char **yaml_text, struct rad_err *err);
+
+#include "hw/hw_measured.h"
 
 #endif

@@ -212,6 +212,7 @@ const struct rad_hw_model rad_hw_model_cpu = {
     .source = "Williams 2009; tables measured by radial hw calibrate",
     .params = cpu_params,
     .params_bytes = sizeof(struct cpu),
+    .error_frac = 0.5, /* of operations on parts that nobody measured; estimate */
     .check = cpu_check,
     .supports = cpu_supports,
     .cost = cpu_cost,

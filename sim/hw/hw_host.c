@@ -113,22 +113,22 @@ static void put_head(struct rad_buf *b, const struct rad_host_rates *r)
     const double n = r->n_threads;
     rad_buf_add(b, "# Written by radial hw calibrate host.\nmodel: cpu\nabout: ");
     put_quoted(b, r->about);
-    rad_buf_printf(b,
-                   "\nsources:\n"
-                   "  probe: measured by radial hw calibrate host, %d threads\n"
-                   "  tables: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\n"
-                   "  share: share of a 2023 cloud server per thread, unverified\n"
-                   "  derived: static + memory + compute at full rate = tdp\n"
-                   "machine:\n"
-                   "  memory: %.6g GB @probe\n"
-                   "  price: %.6g USD/h @share\n"
-                   "  static_power: %.6g W @share\n"
-                   "  tdp: %.6g W @share\n"
-                   "  layer_overhead: %.6g us @probe\n"
-                   "  step_overhead: %.6g us @probe\n",
-                   r->n_threads, r->memory_bytes / 1e9, usd_per_hour_per_thread * n,
-                   static_w_per_thread * n, tdp_w_per_thread * n, r->layer_overhead_s * 1e6,
-                   r->step_overhead_s * 1e6);
+    rad_buf_printf(
+        b,
+        "\nsources:\n"
+        "  probe: measured by radial hw calibrate host, %d threads\n"
+        "  tables: \"device: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\"\n"
+        "  share: share of a 2023 cloud server per thread, unverified\n"
+        "  derived: static + memory + compute at full rate = tdp\n"
+        "machine:\n"
+        "  memory: %.6g GB @probe\n"
+        "  price: %.6g USD/h @share\n"
+        "  static_power: %.6g W @share\n"
+        "  tdp: %.6g W @share\n"
+        "  layer_overhead: %.6g us @probe\n"
+        "  step_overhead: %.6g us @probe\n",
+        r->n_threads, r->memory_bytes / 1e9, usd_per_hour_per_thread * n, static_w_per_thread * n,
+        tdp_w_per_thread * n, r->layer_overhead_s * 1e6, r->step_overhead_s * 1e6);
 }
 
 static void put_peaks(struct rad_buf *b, const struct rad_host_rates *r)
