@@ -199,6 +199,7 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct ra
     out->lo_s = c->time_s * pow(fit->lo_ratio, wide);
     out->hi_s = c->time_s * pow(fit->hi_ratio, wide);
     out->data = fit->data;
+    out->extrapolated = out->extrapolated || !(fit->rows > 0.0); /* the mean of other parts */
 }
 
 static const struct rad_fit *fit_for(const rad_hw *hw, const struct rad_op *op,
