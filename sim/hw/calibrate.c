@@ -276,7 +276,9 @@ static enum rad_status fit_group(struct job *job, const struct key *key, char *d
     job->hw->model->chip(job->hw->params, key->dtype, &chip);
     enum rad_status status = gather(job, key, done, fit.law, &g, err);
     double *scratch = status == RAD_OK ? malloc(2 * g.n * sizeof *scratch + 1) : NULL;
-    struct rad_refit r = {&chip, &g, rad_fit_find(job->hw->fits, job->hw->n_fit, &like), {0}};
+    const struct rad_fit *from = job->o->fresh ? NULL
+                                               : rad_fit_find(job->hw->fits, job->hw->n_fit, &like);
+    struct rad_refit r = {&chip, &g, from, {0}};
     if (status == RAD_OK && scratch == NULL)
         status = rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", g.n);
     if (status == RAD_OK)

@@ -192,7 +192,8 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct ra
     double want_j = fmin(moving_j, room_j);
     if (fit->power.cap_w > 0.0)
         want_j = fmin(room_j, rad_power_w(&fit->power, work, c->time_s) * c->time_s - c->static_j);
-    const double scale = moving_j > 0.0 ? fmax(want_j, 0.0) / moving_j : 0.0;
+    want_j = fmax(want_j, 0.02 * room_j); /* more than idle */
+    const double scale = moving_j > 0.0 ? want_j / moving_j : 0.0;
     c->dynamic_j *= scale;
     c->memory_j *= scale;
     const double wide = out->extrapolated ? 2.0 : 1.0; /* of the logarithm of the interval */

@@ -52,6 +52,7 @@ struct rad_fit_report {
 
 struct rad_calibration {
     const char *data; /* name of the data, for the profile */
+    bool fresh;       /* start from the law alone, not from the profile's fits */
     size_t points;    /* > 0: fit only on so many rows of each group, evenly spaced */
     void (*report)(void *ctx, const struct rad_fit_report *report);
     void (*bad_row)(void *ctx, size_t row, double ratio); /* measured / fitted, far outside */

@@ -67,12 +67,16 @@ static void time_stretches_at_the_power_limit(void)
 {
     static const char *const names[] = {"h100-sxm-80gb", "tpu-v4", "u280", "epyc-9654"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        rad_hw *hw = NULL, *starved = NULL;
+        rad_hw *hw = NULL, *whole = NULL, *starved = NULL;
         struct rad_cost c, s;
-        OK(rad_hw_open(&hw, names[i], &err));
-        const double static_w = rad_hw_static_w(hw);
-        char *text = strdup(rad_hw_text(hw)), tdp[32];
+        OK(rad_hw_open(&whole, names[i], &err));
+        const double static_w = rad_hw_static_w(whole);
+        char *text = strdup(rad_hw_text(whole)), tdp[32];
         CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+        char *fits = strstr(text, "\nfits:"); /* measured times hold the limit already */
+        if (fits != NULL)
+            fits[1] = '\0';
+        OK(rad_hw_parse(&hw, text, strlen(text), "whole.yaml", &err));
         char *at = strstr(text, "  tdp: ");
         while (at != NULL && (at[7] < '0' || at[7] > '9')) /* a source may be called so too */
             at = strstr(at + 1, "  tdp: ");
@@ -88,6 +92,7 @@ static void time_stretches_at_the_power_limit(void)
         const double room_w = rad_hw_tdp_w(starved) - static_w;
         NEAR(s.time_s, (s.dynamic_j + s.memory_j) / room_w, 1e-9);
         free(text);
+        rad_hw_close(whole);
         rad_hw_close(hw);
         rad_hw_close(starved);
     }

@@ -19,6 +19,6 @@ hw=tests/oracle/hw_vectors_gpu.yaml
 radial hw predict $hw --ops "$TMP/ops.csv" --format csv 2>&1 >"$TMP/out.csv"
 cut -d, -f1-7 "$TMP/out.csv" | head -n 2
 awk -F, 'function f(x) { return x == "" ? "-" : sprintf("%.6g", x) }
-    NR > 1 { print $1, $2, f($(NF-4)), f($(NF-3)), f($(NF-2)), f($(NF-1)), $NF }' "$TMP/out.csv"
+    NR > 1 { print $1, $2, f($(NF-5)), f($(NF-4)), f($(NF-3)), f($(NF-2)), $(NF-1), $NF }' "$TMP/out.csv"
 radial hw predict $hw --ops "$TMP/ops.csv" --out "$TMP/same.csv" 2>/dev/null
 cmp "$TMP/out.csv" "$TMP/same.csv" && echo same
