@@ -37,6 +37,7 @@ static void free_rows(struct rad_group_rows *g)
     free(g->x);
     free(g->log_s);
     free(g->fold);
+    free(g->shape);
     free(g->row);
 }
 
@@ -45,9 +46,10 @@ static enum rad_status alloc_rows(struct rad_group_rows *g, size_t n, struct rad
     *g = (struct rad_group_rows){.work = malloc(n * sizeof *g->work),
                                  .x = malloc(n * sizeof *g->x),
                                  .log_s = malloc(4 * n * sizeof *g->log_s),
-                                 .fold = malloc(n * sizeof *g->fold),
+                                 .fold = calloc(n, sizeof *g->fold),
+                                 .shape = malloc(n * sizeof *g->shape),
                                  .row = malloc(n * sizeof *g->row)};
-    if (!g->work || !g->x || !g->log_s || !g->fold || !g->row)
+    if (!g->work || !g->x || !g->log_s || !g->fold || !g->shape || !g->row)
         return rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", n);
     g->weight = g->log_s + n;
     g->joules = g->weight + n;
@@ -55,8 +57,8 @@ static enum rad_status alloc_rows(struct rad_group_rows *g, size_t n, struct rad
     return RAD_OK;
 }
 
-/* The shape by which a row is held out: two that share it are held out together. */
-static int fold_of(const struct key *key, const struct rad_work *w)
+/* The shape by which a row is held out, scattered: two that share it are held out together. */
+static uint64_t shape_of(const struct key *key, const struct rad_work *w)
 {
     double shape = w->n;
     if (strcmp(key->op, "gemm") == 0)
@@ -71,7 +73,7 @@ static int fold_of(const struct key *key, const struct rad_work *w)
     bits *= 0xff51afd7ed558ccdULL; /* murmur3's finaliser: neighbours fall apart */
     bits ^= bits >> 29;
     bits *= 0xc4ceb9fe1a85ec53ULL;
-    return (int)((bits >> 40) % RAD_REFIT_FOLDS);
+    return bits ^ (bits >> 32);
 }
 
 static void add_row(struct rad_group_rows *g, const struct key *key, const struct rad_law *law,
@@ -85,7 +87,7 @@ static void add_row(struct rad_group_rows *g, const struct key *key, const struc
     g->log_s[i] = log(m->latency_s);
     g->weight[i] = m->op.kind == RAD_OP_ATTEND && m->latency_s < 20e-6 ? 0.2 : 1.0;
     g->joules[i] = m->energy_j;
-    g->fold[i] = fold_of(key, &g->work[i]);
+    g->shape[i] = shape_of(key, &g->work[i]);
     g->row[i] = m->row;
 }
 
@@ -124,7 +126,7 @@ static enum rad_status thin(struct rad_group_rows *g, size_t points, struct rad_
             g->log_s[n] = g->log_s[i];
             g->weight[n] = g->weight[i];
             g->joules[n] = g->joules[i];
-            g->fold[n] = g->fold[i];
+            g->shape[n] = g->shape[i];
             g->row[n++] = g->row[i];
         }
         g->n = n;
@@ -133,6 +135,32 @@ static enum rad_status thin(struct rad_group_rows *g, size_t points, struct rad_
     free(keep);
     free(order);
     return ok ? RAD_OK : rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", g->n);
+}
+
+static int by_shape(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Shapes go round the folds in their scattered order, so that all folds have as many. */
+static enum rad_status deal_folds(struct rad_group_rows *g, struct rad_err *err)
+{
+    uint64_t *shapes = malloc(g->n * sizeof *shapes + 1);
+    size_t n = 0;
+    if (shapes == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", g->n);
+    memcpy(shapes, g->shape, g->n * sizeof *shapes);
+    qsort(shapes, g->n, sizeof *shapes, by_shape);
+    for (size_t i = 0; i < g->n; i++)
+        if (n == 0 || shapes[i] != shapes[n - 1])
+            shapes[n++] = shapes[i];
+    for (size_t i = 0; i < g->n; i++) {
+        const uint64_t *at = bsearch(&g->shape[i], shapes, n, sizeof *shapes, by_shape);
+        g->fold[i] = (int)((at - shapes) % RAD_REFIT_FOLDS);
+    }
+    free(shapes);
+    return RAD_OK;
 }
 
 /* ---- errors ----------------------------------------------------------------------------- */
@@ -257,7 +285,8 @@ static enum rad_status gather(const struct job *job, const struct key *key, char
         done[i] = 1;
         add_row(g, key, law, &job->m[i]);
     }
-    return thin(g, job->o->points, err);
+    RAD_TRY(thin(g, job->o->points, err));
+    return deal_folds(g, err);
 }
 
 static enum rad_status fit_group(struct job *job, const struct key *key, char *done,

@@ -14,6 +14,7 @@ struct rad_group_rows {
     double (*x)[RAD_LAW_N_AXIS];
     double *log_s, *weight, *joules, *held_out; /* held_out: ln of the prediction without the row */
     int *fold;
+    uint64_t *shape; /* equal: held out together */
     size_t *row;
 };
 
