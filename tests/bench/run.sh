@@ -38,5 +38,7 @@ PY
 
 echo
 echo "## Replay and sweep"
-[ -x "$build/bench_replay" ] && "$build/bench_replay"
+for b in bench_predict bench_replay; do
+    [ -x "$build/$b" ] && "$build/$b"
+done
 exit 0
