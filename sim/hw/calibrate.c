@@ -244,22 +244,26 @@ static void name_bad_rows(const struct rad_group_rows *g, const struct rad_fit *
     }
 }
 
-static void report(const struct rad_refit *r, struct rad_fit *fit, const struct rad_calibration *o,
-                   double *scratch)
+static enum rad_status report(const struct rad_refit *r, struct rad_fit *fit,
+                              const struct rad_calibration *o, double *scratch, struct rad_err *err)
 {
     struct rad_fit_report out = {
         .op = fit->op, .format = fit->format, .software = fit->software, .head_dim = fit->head_dim};
     struct rad_buf params = {0};
     sum_errors(r->rows, fit, &out, scratch);
     out.energy_median_ape = energy_error(r->rows, fit, scratch);
+    name_bad_rows(r->rows, fit, o);
+    if (o->report == NULL)
+        return RAD_OK;
     for (int j = 0; j < fit->law->n_param; j++)
         rad_buf_printf(&params, "%s%s %.4g (%.2g %%)", j > 0 ? ", " : "", fit->law->params[j].key,
                        fit->p[j], 100.0 * r->param_sd[j]);
-    out.params = params.failed ? "" : params.data;
-    name_bad_rows(r->rows, fit, o);
-    if (o->report != NULL)
+    out.params = params.data;
+    const bool ok = !params.failed;
+    if (ok)
         o->report(o->ctx, &out);
     rad_buf_free(&params);
+    return ok ? RAD_OK : rad_fail(err, RAD_E_NOMEM, "out of memory for the report");
 }
 
 /* ---- calibration ------------------------------------------------------------------------ */
@@ -312,8 +316,9 @@ static enum rad_status fit_group(struct job *job, const struct key *key, char *d
         status = rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", g.n);
     if (status == RAD_OK)
         status = rad_refit_group(&r, &fit, err);
+    if (status == RAD_OK)
+        status = report(&r, &fit, job->o, scratch, err);
     if (status == RAD_OK) {
-        report(&r, &fit, job->o, scratch);
         job->fits[job->n_fit++] = fit;
     } else {
         free(fit.surface.log_ratio);

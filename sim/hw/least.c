@@ -58,17 +58,19 @@ static void reweigh(const struct state *s, const double *p, double *r, double *s
         s->robust[i] = sqrt(s->robust[i] * (l->weight ? l->weight[i] : 1.0));
 }
 
-static void deviations(const gsl_multifit_nlinear_workspace *w, int n, double *sd)
+static int deviations(const gsl_multifit_nlinear_workspace *w, int n, double *sd)
 {
     gsl_matrix *covar = gsl_matrix_alloc((size_t)n, (size_t)n);
     for (int j = 0; j < n; j++)
         sd[j] = (double)NAN;
     if (covar == NULL)
-        return;
-    if (gsl_multifit_nlinear_covar(gsl_multifit_nlinear_jac(w), 0.0, covar) == GSL_SUCCESS)
+        return GSL_ENOMEM;
+    const int status = gsl_multifit_nlinear_covar(gsl_multifit_nlinear_jac(w), 0.0, covar);
+    if (status == GSL_SUCCESS)
         for (int j = 0; j < n; j++)
             sd[j] = sqrt(gsl_matrix_get(covar, (size_t)j, (size_t)j));
     gsl_matrix_free(covar);
+    return status == GSL_ENOMEM ? status : GSL_SUCCESS; /* without deviations it is still a fit */
 }
 
 /* Rounds of Levenberg-Marquardt from q; GSL_SUCCESS or why not. */
@@ -84,8 +86,11 @@ static int solve(struct state *s, gsl_multifit_nlinear_workspace *w, gsl_vector 
         natural(l, q, p);
         reweigh(s, p, memory, memory + l->n_row);
         status = gsl_multifit_nlinear_init(q, &fdf, w);
-        if (status == GSL_SUCCESS) /* running out of steps is no failure: the next round goes on */
-            (void)gsl_multifit_nlinear_driver(12, 1e-5, 1e-6, 1e-6, NULL, NULL, &info, w);
+        int code = GSL_SUCCESS;
+        if (status == GSL_SUCCESS)
+            code = gsl_multifit_nlinear_driver(12, 1e-5, 1e-6, 1e-6, NULL, NULL, &info, w);
+        if (code == GSL_ENOMEM) /* running out of steps is no failure: the next round goes on */
+            status = code;
         if (status == GSL_SUCCESS)
             gsl_vector_memcpy(q, gsl_multifit_nlinear_position(w));
     }
@@ -109,12 +114,13 @@ enum rad_status rad_least_fit(const struct rad_least *l, double *p, double *sd_o
         struct state s = {l, memory + 2 * l->n_row};
         for (int j = 0; j < l->n_param; j++)
             gsl_vector_set(q, (size_t)j, log(p[j]));
-        const int code = solve(&s, w, q, memory);
+        int code = solve(&s, w, q, memory);
         natural(l, q, p);
+        if (code == GSL_SUCCESS && sd_out != NULL)
+            code = deviations(w, l->n_param, sd_out);
         if (code != GSL_SUCCESS)
-            status = rad_fail(err, RAD_E_RANGE, "fit: %s", gsl_strerror(code));
-        else if (sd_out != NULL)
-            deviations(w, l->n_param, sd_out);
+            status = rad_fail(err, code == GSL_ENOMEM ? RAD_E_NOMEM : RAD_E_RANGE, "fit: %s",
+                              gsl_strerror(code));
     }
     free(memory);
     gsl_vector_free(q);
