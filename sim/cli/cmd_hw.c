@@ -49,6 +49,11 @@ static const struct argp_option calibrate_options[] = {
     {0},
 };
 
+static const struct argp_option kit_options[] = {
+    {"output", 'o', "BENCH.py", 0, "The script to write; one that is there is replaced", 0},
+    {0},
+};
+
 static bool has_ops(const struct hw_options *o)
 {
     return o->ops != NULL;
@@ -93,6 +98,12 @@ static const struct sub {
      "seconds; best on an idle machine.\v"
      "Example:\n  radial hw calibrate host -o hwprofiles/host.yaml\n",
      1, 1, has_output, "host and -o", hw_calibrate},
+    {"radial hw kit", kit_options, "-o BENCH.py",
+     "Write a stand-alone PyTorch script that measures a GPU wherever it is run: GEMM, attention, "
+     "norms, activations, groups of tokens gathered for a small GEMM per layer, eager and as a "
+     "CUDA graph. Its CSV goes into calibrate and validate.\v"
+     "Example:\n  radial hw kit -o bench_gpu.py\n",
+     0, 0, has_output, "-o and no arguments", hw_kit},
 };
 enum { N_SUB = sizeof subs / sizeof subs[0] };
 

@@ -19,5 +19,6 @@ int hw_show(const struct hw_options *o);
 int hw_check(const struct hw_options *o);
 int hw_predict(const struct hw_options *o);
 int hw_calibrate(const struct hw_options *o);
+int hw_kit(const struct hw_options *o);
 
 #endif
