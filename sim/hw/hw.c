@@ -125,9 +125,21 @@ bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype)
     return (unsigned)dtype < RAD_N_DTYPE && hw->model->supports(hw->params, dtype);
 }
 
+double rad_hw_link_j(const rad_hw *hw, double bytes)
+{
+    return bytes * hw->machine.link_byte_j;
+}
+
 bool rad_hw_skips_pay(const rad_hw *hw)
 {
     return hw->model->skips_pay != NULL && hw->model->skips_pay(hw->params);
+}
+
+bool rad_hw_link_time(const rad_hw *hw, const char *kind, double bytes, double ranks,
+                      double *time_s)
+{
+    return hw->model->link != NULL && bytes > 0.0 && ranks >= 2.0 &&
+           hw->model->link(hw->params, kind, bytes, ranks, time_s);
 }
 
 /* ---- cost ------------------------------------------------------------------------------ */

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "base/param.h"
+#include "hw/hw_facts.h" /* what a profile rests on, ownership, links */
 #include "spec/spec.h"
 
 enum rad_bound {
@@ -57,6 +58,8 @@ struct rad_hw_model {
     /* Fills the times but for the power limit, dynamic_j and memory_j; rad_hw_cost adds the rest.
      * errors: RAD_E_UNSUPPORTED if the machine cannot run op (dtype without a rate) */
     enum rad_status (*cost)(const void *params, const struct rad_op *op, struct rad_cost *out);
+    /* NULL: no links, see rad_hw_link_time */
+    bool (*link)(const void *params, const char *kind, double bytes, double ranks, double *time_s);
     /* NULL: never, see rad_hw_skips_pay */
     bool (*skips_pay)(const void *params);
 };
@@ -90,24 +93,7 @@ double rad_hw_step_overhead_s(const rad_hw *hw);  /* per batch step (host, sampl
 double rad_hw_static_w(const rad_hw *hw);         /* drawn during overheads too */
 double rad_hw_tdp_w(const rad_hw *hw);
 
-/* 80 % of operations take between 1/(1 + error) and 1 + error of the predicted time, where no fit
- * says better: by the profile, or that of its class. */
-double rad_hw_error_frac(const rad_hw *hw);
-bool rad_hw_is_measured(const rad_hw *hw);         /* false: "basis: datasheet", class defaults */
-const char *rad_hw_energy_basis(const rad_hw *hw); /* "device" "board" "derived": hw_energy.h */
-
-/* To own instead of to rent (hw_price.h): capital per hour in use, and each joule. NaN: no own:
- * section in the profile. */
-const struct rad_param *rad_hw_own_params(void);
-const void *rad_hw_own(const rad_hw *hw);
-double rad_hw_owned_usd_per_hour(const rad_hw *hw);
-double rad_hw_usd_per_joule(const rad_hw *hw);
-
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
-
-/* A skipped layer takes the time of an executed one: a spatial pipeline whose stages tokens cannot
- * go around. The energy of its arithmetic and weights is saved. */
-bool rad_hw_skips_pay(const rad_hw *hw);
 
 /* Cost one operation: the model's answer, then
  *   static_j = static_power * time_s

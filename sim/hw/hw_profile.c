@@ -33,6 +33,8 @@ static const struct rad_param machine_params[] = {
      "per layer visit, on top of its operations"},
     {"step_overhead", P(step_overhead_s), RAD_DIM_S, 0, 10, RAD_REQUIRED,
      "per batch step: host, sampling, synchronisation"},
+    {"link_energy", P(link_byte_j), RAD_DIM_J_PER_BYTE, 0, 1e-6, 0,
+     "energy per byte that leaves the device over a link"},
     {"error", P(error_frac), RAD_DIM_ONE, 0.01, 4, (double)NAN,
      "80 % of operations take between 1/(1 + error) and 1 + error of the predicted time"},
     RAD_PARAM_END,
