@@ -89,7 +89,8 @@ static const struct sub {
      "Cost every row of a CSV of operations (columns op,dtype,M,N,K,batch,seq,kv,heads,kv_heads,"
      "head_dim,hidden,notes; others are passed through). Adds pred_latency_s, pred_energy_j, lo_s "
      "(the larger of arithmetic and memory time alone), hi_s (both after each other, and the "
-     "overhead) and bound. A row that the machine cannot run gets empty fields and a warning.\v"
+     "overhead), bound, pred_usd (rented) and pred_owned_usd. A row that the machine cannot run "
+     "gets empty fields and a warning.\v"
      "Example:\n  radial hw predict a100-sxm-80gb --ops gemms.csv --out predicted.csv\n",
      1, 1, has_ops, "a hardware profile and --ops", hw_predict},
     {"radial hw calibrate", calibrate_options, "host -o NEW.yaml",

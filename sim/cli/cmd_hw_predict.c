@@ -195,7 +195,19 @@ static enum rad_status op_of(const struct table *t, size_t row, struct rad_op *o
 
 /* ---- output -------------------------------------------------------------------------------- */
 
-static void put_row(rad_out *out, const struct table *t, size_t row, const struct rad_cost *c)
+/* Rented by the hour, and owned: capital of the time and electricity of the energy. */
+static void put_usd(rad_out *out, const rad_hw *hw, const struct rad_cost *c)
+{
+    const double time_s = c ? c->time_s : (double)NAN;
+    const double energy_j = c ? c->dynamic_j + c->memory_j + c->static_j : (double)NAN;
+    rad_out_real(out, "pred_usd", time_s / 3600.0 * rad_hw_usd_per_hour(hw));
+    rad_out_real(out, "pred_owned_usd",
+                 time_s / 3600.0 * rad_hw_owned_usd_per_hour(hw) +
+                     energy_j * rad_hw_usd_per_joule(hw));
+}
+
+static void put_row(rad_out *out, const struct table *t, size_t row, const rad_hw *hw,
+                    const struct rad_cost *c)
 {
     rad_out_begin_row(out);
     for (size_t i = 0; i < t->csv.n_column; i++)
@@ -206,6 +218,7 @@ static void put_row(rad_out *out, const struct table *t, size_t row, const struc
     rad_out_real(out, "hi_s",
                  c ? fmax(c->compute_s + c->memory_s + c->overhead_s, c->time_s) : (double)NAN);
     rad_out_text(out, "bound", c ? rad_bound_name(c->bound) : NULL);
+    put_usd(out, hw, c);
     rad_out_end_row(out);
 }
 
@@ -220,7 +233,7 @@ static void predict_rows(const struct table *t, const rad_hw *hw, rad_out *out)
             status = rad_hw_cost(hw, &op, &cost, &err);
         if (status != RAD_OK)
             rad_cli_warn("hw predict", "%s: row %zu: %s", t->path, row + 1, err.msg);
-        put_row(out, t, row, status == RAD_OK ? &cost : NULL);
+        put_row(out, t, row, hw, status == RAD_OK ? &cost : NULL);
     }
 }
 
