@@ -11,7 +11,7 @@
  *   sources: {name: text, ...}                      # what "@name" behind a value means
  *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
  *             step_overhead: ...}                   # the same keys for every model
- *   basis: datasheet                    # optional: no measurements, class defaults (or measured)
+ *   basis: measured                     # else datasheet: no measurements, class defaults
  *   own: {purchase: 30000 USD @name}    # optional: what it costs its owner, hw_price.h
  *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name */
 #ifndef RAD_HW_H

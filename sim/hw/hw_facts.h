@@ -11,7 +11,7 @@ typedef struct rad_hw rad_hw;
 /* 80 % of operations take between 1/(1 + error) and 1 + error of the predicted time, where no fit
  * says better: by the profile, or that of its class. */
 double rad_hw_error_frac(const rad_hw *hw);
-bool rad_hw_is_measured(const rad_hw *hw);         /* false: "basis: datasheet", class defaults */
+bool rad_hw_is_measured(const rad_hw *hw);         /* by "basis: measured"; else class defaults */
 const char *rad_hw_energy_basis(const rad_hw *hw); /* "device" "board" "derived": hw_energy.h */
 
 /* To own instead of to rent (hw_price.h): capital per hour in use, and each joule. NaN: no own:

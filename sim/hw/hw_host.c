@@ -128,7 +128,7 @@ static void put_head(struct rad_buf *b, const struct rad_host_rates *r)
     put_quoted(b, r->about);
     rad_buf_printf(
         b,
-        "\nsources:\n"
+        "\nbasis: measured\nsources:\n"
         "  probe: measured by radial hw calibrate host, %d threads\n"
         "  tables: \"device: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\"\n"
         "  share: share of a 2023 cloud server per thread, unverified\n"

@@ -101,7 +101,7 @@ static enum rad_status fill_basis(struct rad_hw *hw, const rad_yaml_node *root, 
 {
     const rad_yaml_node *basis = rad_yaml_find(root, "basis"), *own = rad_yaml_find(root, "own");
     const rad_yaml_node *sources = rad_yaml_find(root, "sources");
-    const char *word = basis ? rad_yaml_text(basis) : "measured";
+    const char *word = basis ? rad_yaml_text(basis) : "datasheet"; /* nothing claimed */
     hw->measured = strcmp(word, "measured") == 0;
     if (!hw->measured && strcmp(word, "datasheet") != 0)
         return rad_yaml_fail(basis, err, RAD_E_PARSE,

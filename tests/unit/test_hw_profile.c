@@ -234,6 +234,7 @@ static void host_profile_predicts_its_probes(void)
     NEAR(rad_hw_layer_overhead_s(hw), 1.5e-6, 1e-6);
     NEAR(rad_hw_step_overhead_s(hw), 7e-6, 1e-6);
     CU_ASSERT(rad_hw_supports(hw, RAD_BF16) && !rad_hw_supports(hw, RAD_INT8));
+    CU_ASSERT(rad_hw_is_measured(hw));
     CU_ASSERT_STRING_EQUAL(rad_hw_about(hw), "test 'machine': ' 2 cores?# not a comment");
     rad_hw_close(hw);
 }
