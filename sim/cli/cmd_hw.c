@@ -89,6 +89,11 @@ static const struct argp_option calibrate_options[] = {
     {0},
 };
 
+static const struct argp_option kit_options[] = {
+    {"output", 'o', "BENCH.py", 0, "The script to write; one that is there is replaced", 0},
+    {0},
+};
+
 static bool has_ops(const struct hw_options *o)
 {
     return o->ops != NULL;
@@ -97,6 +102,11 @@ static bool has_ops(const struct hw_options *o)
 static bool has_output(const struct hw_options *o)
 {
     return o->out_path != NULL && (o->measured != NULL || strcmp(o->arg[0], "host") == 0);
+}
+
+static bool has_path(const struct hw_options *o)
+{
+    return o->out_path != NULL;
 }
 
 static bool has_measured(const struct hw_options *o)
@@ -129,8 +139,9 @@ static const struct sub {
      "Cost every row of a CSV of operations (columns op,dtype,M,N,K,batch,seq,kv,heads,kv_heads,"
      "head_dim,hidden,tp,notes,source; others are passed through). Adds pred_latency_s, "
      "pred_energy_j, lo_s and hi_s (80 % of held-out measurements lie between), extrapolated (1: a "
-     "shape outside those that the profile was fitted on) and bound. A row that the machine cannot "
-     "run gets empty fields and a warning.\v"
+     "shape outside those that the profile was fitted on) bound, pred_usd "
+     "(rented) and pred_owned_usd. A row that the machine cannot run gets empty fields and a "
+     "warning.\v"
      "Example:\n  radial hw predict a100-sxm-80gb --ops gemms.csv --out predicted.csv\n",
      1, 1, has_ops, "a hardware profile and --ops", hw_predict},
     {"radial hw calibrate", calibrate_options, "host|HW --measured F.csv -o NEW.yaml",
@@ -148,6 +159,12 @@ static const struct sub {
      "with weights hot in L2 are left out.\v"
      "Example:\n  radial hw validate my-l4.yaml --measured my-l4.csv\n",
      1, 1, has_measured, "a hardware profile and --measured", hw_validate},
+    {"radial hw kit", kit_options, "-o BENCH.py",
+     "Write a stand-alone PyTorch script that measures a GPU wherever it is run: GEMM, attention, "
+     "norms, activations, groups of tokens gathered for a small GEMM per layer, eager and as a "
+     "CUDA graph. Its CSV goes into calibrate and validate.\v"
+     "Example:\n  radial hw kit -o bench_gpu.py\n",
+     0, 0, has_path, "-o and no arguments", hw_kit},
 };
 enum { N_SUB = sizeof subs / sizeof subs[0] };
 

@@ -21,6 +21,7 @@ int hw_show(const struct hw_options *o);
 int hw_check(const struct hw_options *o);
 int hw_predict(const struct hw_options *o);
 int hw_calibrate(const struct hw_options *o);
+int hw_kit(const struct hw_options *o);
 int hw_validate(const struct hw_options *o);
 
 /* Cost a row of a table; software NULL: that of the row. */

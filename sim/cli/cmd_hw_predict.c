@@ -5,9 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put_row(rad_out *out, const struct ops_table *t, size_t row,
-                    const struct rad_prediction *p)
+/* Rented by the hour, and owned: capital of the time and electricity of the energy. */
+static void put_usd(rad_out *out, const rad_hw *hw, const struct rad_cost *c)
 {
+    const double time_s = c ? c->time_s : (double)NAN;
+    const double energy_j = c ? c->dynamic_j + c->memory_j + c->static_j : (double)NAN;
+    rad_out_real(out, "pred_usd", time_s / 3600.0 * rad_hw_usd_per_hour(hw));
+    rad_out_real(out, "pred_owned_usd",
+                 time_s / 3600.0 * rad_hw_owned_usd_per_hour(hw) +
+                     energy_j * rad_hw_usd_per_joule(hw));
+}
+
+struct predicted {
+    const rad_hw *hw;
+    const struct rad_prediction *p; /* NULL: it cannot be costed */
+};
+
+static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct predicted what)
+{
+    const struct rad_prediction *p = what.p;
     const struct rad_cost *c = p ? &p->cost : NULL;
     rad_out_begin_row(out);
     for (size_t i = 0; i < t->csv.n_column; i++)
@@ -18,6 +34,7 @@ static void put_row(rad_out *out, const struct ops_table *t, size_t row,
     rad_out_real(out, "hi_s", p ? p->hi_s : (double)NAN);
     rad_out_text(out, "extrapolated", p ? (p->extrapolated ? "1" : "0") : NULL);
     rad_out_text(out, "bound", c ? rad_bound_name(c->bound) : NULL);
+    put_usd(out, what.hw, c);
     rad_out_end_row(out);
 }
 
@@ -41,7 +58,7 @@ static void predict_rows(const struct ops_table *t, const struct hw_options *o, 
             status = hw_predict_row(hw, &row, o->software, &p, &err);
         if (status != RAD_OK)
             rad_cli_warn("hw predict", "%s: row %zu: %s", t->path, i + 1, err.msg);
-        put_row(out, t, i, status == RAD_OK ? &p : NULL);
+        put_row(out, t, i, (struct predicted){hw, status == RAD_OK ? &p : NULL});
     }
 }
 

@@ -125,9 +125,21 @@ bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype)
     return (unsigned)dtype < RAD_N_DTYPE && hw->model->supports(hw->params, dtype);
 }
 
+double rad_hw_link_j(const rad_hw *hw, double bytes)
+{
+    return bytes * hw->machine.link_byte_j;
+}
+
 bool rad_hw_skips_pay(const rad_hw *hw)
 {
     return hw->model->skips_pay != NULL && hw->model->skips_pay(hw->params);
+}
+
+bool rad_hw_link_time(const rad_hw *hw, const char *kind, double bytes, double ranks,
+                      double *time_s)
+{
+    return hw->model->link != NULL && bytes > 0.0 && ranks >= 2.0 &&
+           hw->model->link(hw->params, kind, bytes, ranks, time_s);
 }
 
 /* ---- cost ------------------------------------------------------------------------------ */
@@ -257,6 +269,16 @@ enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *lin
         return rad_fail(err, RAD_E_ARG, "transfer: expected bytes and at least 2 ranks");
     const struct rad_fit_key key = {link->kind, "any", software, 0.0};
     const struct rad_fit *fit = rad_fit_find(hw->fits, hw->n_fit, &key);
+    struct rad_cost *c = &out->cost;
+    if (fit == NULL && rad_hw_link_time(hw, link->kind, link->bytes, link->ranks, &c->time_s)) {
+        c->memory_s = c->time_s;
+        c->memory_j = rad_hw_link_j(hw, link->bytes);
+        c->static_j = hw->machine.static_w * c->time_s;
+        c->bound = RAD_BOUND_LINK;
+        out->lo_s = c->time_s / (1.0 + rad_hw_error_frac(hw));
+        out->hi_s = c->time_s * (1.0 + rad_hw_error_frac(hw));
+        return RAD_OK;
+    }
     if (fit == NULL)
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "profile '%s': no fit for transfers of kind '%.32s'", hw->name, link->kind);

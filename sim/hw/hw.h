@@ -11,7 +11,7 @@
  *   sources: {name: text, ...}                      # what "@name" behind a value means
  *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
  *             step_overhead: ...}                   # the same keys for every model
- *   basis: datasheet                    # optional: no measurements, class defaults (or measured)
+ *   basis: measured                     # else datasheet: no measurements, class defaults
  *   own: {purchase: 30000 USD @name}    # optional: what it costs its owner, hw_price.h
  *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name
  *   fits: [...]                # optional: laws fitted to measured kernels of this part, see fit.h
@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/param.h"
+#include "hw/hw_facts.h" /* what a profile rests on, ownership, links */
 #include "spec/spec.h"
 
 enum rad_bound {
@@ -61,6 +62,8 @@ struct rad_hw_model {
     /* Fills the times but for the power limit, dynamic_j and memory_j; rad_hw_cost adds the rest.
      * errors: RAD_E_UNSUPPORTED if the machine cannot run op (dtype without a rate) */
     enum rad_status (*cost)(const void *params, const struct rad_op *op, struct rad_cost *out);
+    /* NULL: no links, see rad_hw_link_time */
+    bool (*link)(const void *params, const char *kind, double bytes, double ranks, double *time_s);
     /* NULL: never, see rad_hw_skips_pay */
     bool (*skips_pay)(const void *params);
     /* What fits need to know of the part; NULL: this class of machine takes no fits. */
@@ -96,24 +99,7 @@ double rad_hw_step_overhead_s(const rad_hw *hw);  /* per batch step (host, sampl
 double rad_hw_static_w(const rad_hw *hw);         /* drawn during overheads too */
 double rad_hw_tdp_w(const rad_hw *hw);
 
-/* 80 % of operations take between 1/(1 + error) and 1 + error of the predicted time, where no fit
- * says better: by the profile, or that of its class. */
-double rad_hw_error_frac(const rad_hw *hw);
-bool rad_hw_is_measured(const rad_hw *hw);         /* false: "basis: datasheet", class defaults */
-const char *rad_hw_energy_basis(const rad_hw *hw); /* "device" "board" "derived": hw_energy.h */
-
-/* To own instead of to rent (hw_price.h): capital per hour in use, and each joule. NaN: no own:
- * section in the profile. */
-const struct rad_param *rad_hw_own_params(void);
-const void *rad_hw_own(const rad_hw *hw);
-double rad_hw_owned_usd_per_hour(const rad_hw *hw);
-double rad_hw_usd_per_joule(const rad_hw *hw);
-
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
-
-/* A skipped layer takes the time of an executed one: a spatial pipeline whose stages tokens cannot
- * go around. The energy of its arithmetic and weights is saved. */
-bool rad_hw_skips_pay(const rad_hw *hw);
 
 /* Cost one operation: the model's answer, then
  *   static_j = static_power * time_s
@@ -156,6 +142,8 @@ struct rad_host_rates {
     double bf16_peak_flop_per_s, int8_peak_flop_per_s; /* of all threads; 0: not offered */
     /* [0] one thread, [1] n_threads; C[m][n] = A W, n = k = size, m = rows */
     double gemm_flop_per_s[2][RAD_HOST_N_SIZE][RAD_HOST_N_M];
+    /* bf16 with matrix units, one thread, [0][0] = 0: not measured */
+    double bf16_gemm_flop_per_s[RAD_HOST_N_SIZE][RAD_HOST_N_M];
     double l2_bytes, l2_bytes_per_s;  /* of all cores in use: capacity, read bandwidth */
     double l3_bytes, l3_bytes_per_s;  /* usable share of the last level */
     double dram_bytes_per_s;          /* read, n_threads, data larger than every cache */

@@ -60,11 +60,19 @@ static enum rad_status check_scalars(const struct rad_host_rates *r, struct rad_
     return need_time("step_overhead_s", r->step_overhead_s, err);
 }
 
+static bool has_bf16(const struct rad_host_rates *r)
+{
+    return r->bf16_gemm_flop_per_s[0][0] > 0.0;
+}
+
 static enum rad_status check_rates(const struct rad_host_rates *r, struct rad_err *err)
 {
     RAD_TRY(check_scalars(r, err));
     for (int i = 0; i < RAD_HOST_N_VECTOR; i++)
         RAD_TRY(need_positive("vector_bytes_per_s", r->vector_bytes_per_s[i], err));
+    for (int i = 0; i < N_SIZE && has_bf16(r); i++)
+        for (int j = 0; j < N_M; j++)
+            RAD_TRY(need_positive("bf16_gemm_flop_per_s", r->bf16_gemm_flop_per_s[i][j], err));
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < N_SIZE; i++)
             for (int j = 0; j < N_M; j++)
@@ -91,6 +99,11 @@ static void repair(struct rad_host_rates *r)
                 best = fmax(best, r->gemm_flop_per_s[t][i][j]);
         }
     r->peak_flop_per_s = best;
+    for (int i = 0; i < N_SIZE && has_bf16(r); i++) {
+        smooth_rows(r->bf16_gemm_flop_per_s[i]);
+        for (int j = 0; j < N_M; j++)
+            r->bf16_peak_flop_per_s = fmax(r->bf16_peak_flop_per_s, r->bf16_gemm_flop_per_s[i][j]);
+    }
     r->l3_bytes = fmax(r->l3_bytes, r->l2_bytes);
     r->l3_bytes_per_s = fmin(r->l3_bytes_per_s, r->l2_bytes_per_s);
     r->dram_bytes_per_s = fmin(r->dram_bytes_per_s, r->l3_bytes_per_s);
@@ -115,7 +128,7 @@ static void put_head(struct rad_buf *b, const struct rad_host_rates *r)
     put_quoted(b, r->about);
     rad_buf_printf(
         b,
-        "\nsources:\n"
+        "\nbasis: measured\nsources:\n"
         "  probe: measured by radial hw calibrate host, %d threads\n"
         "  tables: \"device: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\"\n"
         "  share: share of a 2023 cloud server per thread, unverified\n"
@@ -212,6 +225,8 @@ enum rad_status rad_hw_host_profile(const struct rad_host_rates *rates, char **y
     put_peaks(&b, &r);
     put_table(&b, "gemm", r.gemm_flop_per_s[1]);
     put_table(&b, "serial", r.gemm_flop_per_s[0]);
+    if (has_bf16(&r))
+        put_table(&b, "bf16", r.bf16_gemm_flop_per_s);
     put_rest(&b, &r);
     const enum rad_status status = b.failed
                                        ? rad_fail(err, RAD_E_NOMEM, "cannot allocate host.yaml")

@@ -33,6 +33,8 @@ static const struct rad_param machine_params[] = {
      "per layer visit, on top of its operations"},
     {"step_overhead", P(step_overhead_s), RAD_DIM_S, 0, 10, RAD_REQUIRED,
      "per batch step: host, sampling, synchronisation"},
+    {"link_energy", P(link_byte_j), RAD_DIM_J_PER_BYTE, 0, 1e-6, 0,
+     "energy per byte that leaves the device over a link"},
     {"error", P(error_frac), RAD_DIM_ONE, 0.01, 4, (double)NAN,
      "80 % of operations take between 1/(1 + error) and 1 + error of the predicted time"},
     RAD_PARAM_END,
@@ -100,7 +102,10 @@ static enum rad_status read_fits(struct rad_hw *hw, const rad_yaml_node *root, s
     if (node != NULL && hw->model->chip == NULL)
         return rad_yaml_fail(node, err, RAD_E_UNSUPPORTED, "fits: model '%s' takes none",
                              hw->model->name);
-    return rad_fits_read(node, &hw->fits, &hw->n_fit, err);
+    RAD_TRY(rad_fits_read(node, &hw->fits, &hw->n_fit, err));
+    for (size_t i = 0; i < hw->n_fit; i++)
+        hw->measured = hw->measured || hw->fits[i].rows > 0.0;
+    return RAD_OK;
 }
 
 /* Optional sections: what the values rest on, and what the machine costs its owner. */
@@ -108,7 +113,7 @@ static enum rad_status fill_basis(struct rad_hw *hw, const rad_yaml_node *root, 
 {
     const rad_yaml_node *basis = rad_yaml_find(root, "basis"), *own = rad_yaml_find(root, "own");
     const rad_yaml_node *sources = rad_yaml_find(root, "sources");
-    const char *word = basis ? rad_yaml_text(basis) : "measured";
+    const char *word = basis ? rad_yaml_text(basis) : "datasheet"; /* nothing claimed */
     hw->measured = strcmp(word, "measured") == 0;
     if (!hw->measured && strcmp(word, "datasheet") != 0)
         return rad_yaml_fail(basis, err, RAD_E_PARSE,

@@ -18,6 +18,7 @@
  * Sources: SCALE-Sim v3, arXiv 2504.15377; ONNXim, arXiv 2406.08051; Jouppi et al., "Ten Lessons
  * From Three Generations", ISCA 2021; jax-ml scaling book, tpus. */
 #include "hw/hw_cycles.h"
+#include "hw/hw_ici.h"
 #include "hw/hw_part.h"
 #include "hw/law.h"
 
@@ -27,6 +28,7 @@ struct systolic {
     double mem_bytes_per_s, bandwidth_frac, byte_j;
     double vmem_bytes_per_s, vmem_byte_j;
     double vpu_elems_per_s, op_overhead_s;
+    struct rad_ici ici;
 };
 
 #define P(field) offsetof(struct systolic, field)
@@ -59,6 +61,12 @@ static const struct rad_param systolic_params[] = {
      "elements per second of one pass over a vector in the vector unit"},
     {"op_overhead", P(op_overhead_s), RAD_DIM_S, 0, 1e-3, RAD_REQUIRED,
      "fixed time of an operation in a compiled program"},
+    {"ici", P(ici.link_bytes_per_s), RAD_DIM_BYTES_PER_S, 0, 1e15, 0,
+     "one link to another chip, one way; 0: none"},
+    {"ici_axes", P(ici.axes), RAD_DIM_INT, 1, 8, 1, "axes of the torus that a collective uses"},
+    {"ici_hop", P(ici.hop_s), RAD_DIM_S, 0, 1e-3, 1e-6, "latency of a hop"},
+    {"ici_wrap", P(ici.wrap_chips), RAD_DIM_INT, 1, 1e6, 16,
+     "chips of an axis from which its ring is closed"},
     RAD_PARAM_END,
 };
 
@@ -168,6 +176,13 @@ static enum rad_status systolic_cost(const void *params, const struct rad_op *op
     return RAD_OK;
 }
 
+static bool systolic_link(const void *params, const char *kind, double bytes, double chips,
+                          double *time_s)
+{
+    const struct systolic *s = params;
+    return s->ici.link_bytes_per_s > 0.0 && rad_ici_time(&s->ici, kind, bytes, chips, time_s);
+}
+
 static bool systolic_supports(const void *params, enum rad_dtype dtype)
 {
     const struct systolic *s = params;
@@ -212,4 +227,5 @@ const struct rad_hw_model rad_hw_model_systolic = {
     .supports = systolic_supports,
     .cost = systolic_cost,
     .chip = systolic_chip,
+    .link = systolic_link,
 };

@@ -1,10 +1,12 @@
-/* test_scalesim.c - cycle counts of systolic arrays against those of SCALE-Sim v3.
+/* test_scalesim.c - cycle counts of systolic arrays against those of SCALE-Sim v3; their links.
  *
  * The committed rows were counted by hand from the schedule: every fold loads its operand (R
  * cycles, not for outputs), streams T elements through R + C - 2 cycles of skew, and the last cycle
  * of the run is not counted. The simulator's own runs are read from ../shared where there is one.
  */
+#include "hw/hw.h"
 #include "hw/hw_cycles.h"
+#include "hw/hw_ici.h"
 #include "test.h"
 
 #include <stdbool.h>
@@ -108,10 +110,49 @@ static void simulator_runs_are_met_exactly(void)
     CU_ASSERT(n >= 50);
 }
 
+/* 64 chips in rings of 50 GB/s: 1 GB gathered over one axis takes 1e9 63/64 / 100e9 s, reduced
+ * twice that; below 16 chips the ring is open. */
+static void collectives_by_hand(void)
+{
+    const struct rad_ici ring = {50e9, 1, 0, 16}, hops = {50e9, 1, 1e-6, 16};
+    double t = 0, u = 0;
+    CU_ASSERT(rad_ici_time(&ring, "allgather", 1e9, 64, &t));
+    NEAR(t, 63.0 / 64.0 / 100.0, 1e-12);
+    CU_ASSERT(rad_ici_time(&ring, "allreduce", 1e9, 64, &u));
+    NEAR(u, 2.0 * t, 1e-12);
+    CU_ASSERT(rad_ici_time(&ring, "alltoall", 1e9, 64, &u));
+    NEAR(u, t / 4.0, 1e-12);
+    CU_ASSERT(rad_ici_time(&ring, "allgather", 1e9, 8, &t));
+    NEAR(t, 2.0 * 7.0 / 8.0 / 100.0, 1e-12);
+    CU_ASSERT(rad_ici_time(&hops, "allreduce", 1, 8, &t));
+    NEAR(t, 14e-6, 1e-4);
+    CU_ASSERT(rad_ici_time(&ring, "sendrecv", 1e9, 2, &t));
+    NEAR(t, 0.02, 1e-12);
+    CU_ASSERT(!rad_ici_time(&ring, "broadcast", 1e9, 8, &t));
+}
+
+static void only_linked_chips_have_collectives(void)
+{
+    rad_hw *v4 = NULL, *u280 = NULL;
+    double t = 0;
+    OK(rad_hw_open(&v4, "tpu-v4", &err));
+    OK(rad_hw_open(&u280, "u280", &err));
+    CU_ASSERT(rad_hw_link_time(v4, "allreduce", 1e6, 64, &t) && t > 0.0);
+    CU_ASSERT(!rad_hw_link_time(v4, "allreduce", 1e6, 1, &t));
+    CU_ASSERT(!rad_hw_link_time(v4, "gossip", 1e6, 8, &t));
+    CU_ASSERT(!rad_hw_link_time(u280, "allreduce", 1e6, 8, &t));
+    NEAR(rad_hw_link_j(v4, 1e9), 9.36e-3, 1e-12);
+    CU_ASSERT_EQUAL(rad_hw_link_j(u280, 1e9), 0.0);
+    rad_hw_close(v4);
+    rad_hw_close(u280);
+}
+
 CU_TestInfo scalesim_tests[] = {
     {"counts match the schedule", counts_match_the_schedule},
     {"pipelining keeps a GEMV bound by memory", pipelining_keeps_a_gemv_bound_by_memory},
     {"more arrays and pipelining never hurt", more_arrays_and_pipelining_never_hurt},
     {"simulator runs are met exactly", simulator_runs_are_met_exactly},
+    {"collectives by hand", collectives_by_hand},
+    {"only linked chips have collectives", only_linked_chips_have_collectives},
     CU_TEST_INFO_NULL,
 };

@@ -210,6 +210,7 @@ static void machine_values_are_sane(void)
         const double owned = rad_hw_owned_usd_per_hour(hw[i]);
         CU_ASSERT(isnan(owned) || (owned > 0.01 && owned < 20.0));
         CU_ASSERT(rad_hw_error_frac(hw[i]) >= 0.01);
+        CU_ASSERT_PTR_NOT_NULL(strstr(rad_hw_text(hw[i]), "\nbasis: "));
     }
     rad_hw *mi210 = NULL;
     OK(rad_hw_open(&mi210, "mi210", &err));
