@@ -31,6 +31,7 @@ static const struct {
     {RAD_DIM_USD_PER_H, "USD/h", 1.0},
     {RAD_DIM_HZ, "Hz", 1.0},
     {RAD_DIM_J, "J", 1.0},
+    {RAD_DIM_USD, "USD", 1.0},
     {RAD_DIM_INT, "", 1.0},
 };
 

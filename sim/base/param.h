@@ -23,6 +23,7 @@ enum rad_dim {
     RAD_DIM_USD_PER_H,   /* "2.5 USD/h"                                 */
     RAD_DIM_HZ,          /* "1.4 GHz"                                   */
     RAD_DIM_J,           /* "20 uJ"                                     */
+    RAD_DIM_USD,         /* "7500 USD"                                  */
     RAD_DIM_INT,         /* whole number of at most 2^53; no prefix     */
 };
 

@@ -1,9 +1,23 @@
 /* cmd_hw.c - `radial hw`: subcommands and their options. */
 #include "cli/cmd_hw.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { KEY_OPS = 0x2000, KEY_OUT, KEY_TEXT };
+enum { KEY_OPS = 0x2000, KEY_OUT, KEY_TEXT, KEY_SOFTWARE, KEY_MEASURED, KEY_POINTS, KEY_DATA };
+
+static error_t parse_points(const char *arg, size_t *out, struct argp_state *state)
+{
+    char *end = NULL;
+    const unsigned long n = strtoul(arg, &end, 10);
+    if (end == arg || *end != '\0' || n < 8 || n > 1000000 || arg[0] == '-') {
+        argp_error(state, "--points: expected 8 to 1000000 but found '%.32s'", arg);
+        return EINVAL;
+    }
+    *out = n;
+    return 0;
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -16,6 +30,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case 'o':
         o->out_path = arg;
         return 0;
+    case KEY_SOFTWARE:
+        o->software = arg;
+        return 0;
+    case KEY_MEASURED:
+        o->measured = arg;
+        return 0;
+    case KEY_DATA:
+        o->data = arg;
+        return 0;
+    case KEY_POINTS:
+        return parse_points(arg, &o->points, state);
     case KEY_TEXT:
         o->text = true;
         return 0;
@@ -32,11 +57,31 @@ static const struct argp_option show_options[] = {
 static const struct argp_option predict_options[] = {
     {"ops", KEY_OPS, "F.csv", 0, "Operations, one per row, in the columns of measured data", 0},
     {"out", KEY_OUT, "G.csv", 0, "Write CSV here instead of to standard output", 0},
+    {"software", KEY_SOFTWARE, "WORDS", 0,
+     "Software that runs them, \"vllm 0.22\"; else what the rows name as source", 0},
+    {0},
+};
+
+static const struct argp_option validate_options[] = {
+    {"measured", KEY_MEASURED, "F.csv", 0, "Measured operations", 0},
+    {"software", KEY_SOFTWARE, "WORDS", 0,
+     "Software that ran them; else what the rows name as source", 0},
     {0},
 };
 
 static const struct argp_option calibrate_options[] = {
+    {"measured", KEY_MEASURED, "F.csv", 0, "Fit to these measured operations", 0},
+    {"points", KEY_POINTS, "N", 0, "Use N rows of each kind, evenly spaced in time (30 are enough)",
+     0},
+    {"software", KEY_SOFTWARE, "WORDS", 0,
+     "Software that ran them; else what the rows name as source", 0},
+    {"data", KEY_DATA, "TEXT", 0, "Name of the data, kept in the profile; else the file's name", 0},
     {"output", 'o', "NEW.yaml", 0, "The profile to write; one that is there is replaced", 0},
+    {0},
+};
+
+static const struct argp_option kit_options[] = {
+    {"output", 'o', "BENCH.py", 0, "The script to write; one that is there is replaced", 0},
     {0},
 };
 
@@ -49,7 +94,19 @@ static bool has_ops(const void *options)
 static bool has_output(const void *options)
 {
     const struct hw_options *o = options;
+    return o->out_path != NULL && (o->measured != NULL || strcmp(o->sub.arg[0], "host") == 0);
+}
+
+static bool has_path(const void *options)
+{
+    const struct hw_options *o = options;
     return o->out_path != NULL;
+}
+
+static bool has_measured(const void *options)
+{
+    const struct hw_options *o = options;
+    return o->measured != NULL;
 }
 
 static const struct subcommand subs[] = {
@@ -67,17 +124,34 @@ static const struct subcommand subs[] = {
      1, INT32_MAX, NULL, "profile files", hw_check},
     {"radial hw predict", predict_options, "HW --ops F.csv",
      "Cost every row of a CSV of operations (columns op,dtype,M,N,K,batch,seq,kv,heads,kv_heads,"
-     "head_dim,hidden,notes; others are passed through). Adds pred_latency_s, pred_energy_j, lo_s "
-     "(the larger of arithmetic and memory time alone), hi_s (both after each other, and the "
-     "overhead) and bound. A row that the machine cannot run gets empty fields and a warning.\v"
+     "head_dim,hidden,tp,notes,source; others are passed through). Adds pred_latency_s, "
+     "pred_energy_j, lo_s and hi_s (80 % of held-out measurements lie between), extrapolated (1: a "
+     "shape outside those that the profile was fitted on) bound, pred_usd "
+     "(rented) and pred_owned_usd. A row that the machine cannot run gets empty fields and a "
+     "warning.\v"
      "Example:\n  radial hw predict a100-sxm-80gb --ops gemms.csv --out predicted.csv\n",
      1, 1, has_ops, "a hardware profile and --ops", hw_predict},
-    {"radial hw calibrate", calibrate_options, "host -o NEW.yaml",
-     "Measure this machine and write its profile: GEMM rates, caches, memory, vector kernels, "
-     "attention and the overheads of the engine, on one thread as the engine runs. Takes about ten "
-     "seconds; best on an idle machine.\v"
-     "Example:\n  radial hw calibrate host -o hwprofiles/host.yaml\n",
-     1, 1, has_output, "host and -o", hw_calibrate},
+    {"radial hw calibrate", calibrate_options, "host|HW --measured F.csv -o NEW.yaml",
+     "`host` measures this machine and writes its profile: GEMM rates, caches, memory, vector "
+     "kernels, attention and the overheads of the engine, on one thread as the engine runs. Takes "
+     "about ten seconds; best on an idle machine. With --measured: fit HW to measured operations "
+     "by robust nonlinear least squares on the logarithm of the time, and write it with the fitted "
+     "values; prints held-out errors and the parameters with their relative uncertainty.\v"
+     "Example:\n  radial hw calibrate host -o hwprofiles/host.yaml\n"
+     "  radial hw calibrate l4 --measured my-l4.csv -o my-l4.yaml\n",
+     1, 1, has_output, "-o, and host or a profile with --measured", hw_calibrate},
+    {"radial hw validate", validate_options, "HW --measured F.csv",
+     "Errors of a profile on measured operations: rows, median APE, MAPE, 90th percentile, bias, "
+     "and the share of the rows within lo_s..hi_s, for each operation, format and software. Rows "
+     "with weights hot in L2 are left out.\v"
+     "Example:\n  radial hw validate my-l4.yaml --measured my-l4.csv\n",
+     1, 1, has_measured, "a hardware profile and --measured", hw_validate},
+    {"radial hw kit", kit_options, "-o BENCH.py",
+     "Write a stand-alone PyTorch script that measures a GPU wherever it is run: GEMM, attention, "
+     "norms, activations, groups of tokens gathered for a small GEMM per layer, eager and as a "
+     "CUDA graph. Its CSV goes into calibrate and validate.\v"
+     "Example:\n  radial hw kit -o bench_gpu.py\n",
+     0, 0, has_path, "-o and no arguments", hw_kit},
 };
 static const struct sub_family family = {
     .name = "radial hw",
@@ -95,6 +169,6 @@ static int run(int argc, char *argv[])
 
 const struct rad_command rad_command_hw = {
     .name = "hw",
-    .summary = "hardware profiles: list, show, check, predict operations, calibrate this machine",
+    .summary = "hardware profiles: list, show, check, predict operations, calibrate, validate",
     .run = run,
 };

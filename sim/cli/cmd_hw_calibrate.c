@@ -55,6 +55,8 @@ static void print(const struct hw_options *o, const struct rad_host_rates *r, do
 int hw_calibrate(const void *options)
 {
     const struct hw_options *o = options;
+    if (o->measured != NULL)
+        return hw_calibrate_measured(o);
     struct rad_err err;
     struct rad_host_rates rates;
     double seconds = 0.0;

@@ -139,6 +139,45 @@ static void put_params(rad_out *out, const char *part, const struct rad_param *t
     }
 }
 
+static void put_word(rad_out *out, const char *key, const char *word, const char *doc)
+{
+    rad_out_begin_row(out);
+    rad_out_text(out, "part", "profile");
+    rad_out_text(out, "key", key);
+    rad_out_text(out, "value", word);
+    rad_out_text(out, "unit", "");
+    rad_out_text(out, "doc", doc);
+    rad_out_end_row(out);
+}
+
+/* What the values rest on. */
+static void put_basis(rad_out *out, const rad_hw *hw)
+{
+    const bool measured = rad_hw_is_measured(hw);
+    put_word(out, "basis", measured ? "measured" : "datasheet",
+             measured ? "measurements of this part or its kin, see the sources"
+                      : "no measurements: datasheet figures and the defaults of the class");
+    put_word(out, "energy", rad_hw_energy_basis(hw),
+             "whether energies are figures of the device or of the board; never mixed");
+    rad_out_begin_row(out);
+    rad_out_text(out, "part", "profile");
+    rad_out_text(out, "key", "error");
+    rad_out_real(out, "value", rad_hw_error_frac(hw));
+    rad_out_text(out, "unit", "");
+    rad_out_text(out, "doc", "80 % of operations lie within this share, where no fit says better");
+    rad_out_end_row(out);
+    const double owned = rad_hw_owned_usd_per_hour(hw);
+    if (isnan(owned))
+        return;
+    rad_out_begin_row(out);
+    rad_out_text(out, "part", "profile");
+    rad_out_text(out, "key", "owned");
+    rad_out_real(out, "value", owned);
+    rad_out_text(out, "unit", "USD/h");
+    rad_out_text(out, "doc", "capital of an owned machine per hour, electricity not included");
+    rad_out_end_row(out);
+}
+
 int hw_show(const void *options)
 {
     const struct hw_options *o = options;
@@ -152,7 +191,10 @@ int hw_show(const void *options)
     } else {
         rad_out *out;
         (void)rad_out_open(&out, o->sub.common.format, stdout);
+        put_basis(out, hw);
         put_params(out, "machine", rad_hw_machine_params(), rad_hw_machine(hw));
+        if (!isnan(rad_hw_owned_usd_per_hour(hw)))
+            put_params(out, "own", rad_hw_own_params(), rad_hw_own(hw));
         put_params(out, rad_hw_model(hw)->name, rad_hw_model(hw)->params, rad_hw_params(hw));
         code = finish(out, "hw show", false);
     }

@@ -284,6 +284,8 @@ static void put_short_row(rad_out *out, const struct job *job, int i)
     rad_out_real(out, "tokens_per_s", r->tokens_per_s);
     rad_out_real(out, "j_per_token", r->j_per_token);
     rad_out_real(out, "usd_per_mtok", r->usd_per_mtok);
+    rad_out_real(out, "owned_usd", r->owned_usd);
+    rad_out_real(out, "owned_usd_per_mtok", r->owned_usd_per_mtok);
     rad_out_text(out, "bound", rad_bound_name(r->bound_kind));
     rad_out_end_row(out);
 }

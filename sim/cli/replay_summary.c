@@ -101,6 +101,8 @@ static void print_times(const struct rad_replay_result *r, FILE *to)
     print_line(to, "overheads, share", plain(a, r->overhead_s / r->latency_s, ""));
     print_line(to, "energy per token", si(a, r->j_per_token, "J"));
     print_line(to, "per million tokens", plain(a, r->usd_per_mtok, " USD"));
+    if (!isnan(r->owned_usd_per_mtok))
+        print_line(to, "the same, owned", plain(a, r->owned_usd_per_mtok, " USD"));
     print_line(to, "KV cache, largest", si(a, r->kv_cache_bytes_peak, "B"));
     print_line(to, "quality of the run", plain(a, r->nll, " nats"));
 }

@@ -83,9 +83,63 @@ double rad_hw_tdp_w(const rad_hw *hw)
     return hw->machine.tdp_w;
 }
 
+double rad_hw_owned_usd_per_hour(const rad_hw *hw)
+{
+    const struct machine *m = &hw->machine;
+    return rad_price_capital_usd_per_hour(&hw->own, m->memory_bytes, m->tdp_w);
+}
+
+double rad_hw_usd_per_joule(const rad_hw *hw)
+{
+    return hw->own.pue * hw->own.kwh_usd / 3.6e6;
+}
+
+const struct rad_param *rad_hw_own_params(void)
+{
+    return rad_price_own_params;
+}
+
+const void *rad_hw_own(const rad_hw *hw)
+{
+    return &hw->own;
+}
+
+bool rad_hw_is_measured(const rad_hw *hw)
+{
+    return hw->measured;
+}
+
+const char *rad_hw_energy_basis(const rad_hw *hw)
+{
+    return rad_energy_basis_name(hw->energy);
+}
+
+double rad_hw_error_frac(const rad_hw *hw)
+{
+    const double by_class = hw->model->error_frac > 0.0 ? hw->model->error_frac : 0.35;
+    return isnan(hw->machine.error_frac) ? by_class : hw->machine.error_frac;
+}
+
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype)
 {
     return (unsigned)dtype < RAD_N_DTYPE && hw->model->supports(hw->params, dtype);
+}
+
+double rad_hw_link_j(const rad_hw *hw, double bytes)
+{
+    return bytes * hw->machine.link_byte_j;
+}
+
+bool rad_hw_skips_pay(const rad_hw *hw)
+{
+    return hw->model->skips_pay != NULL && hw->model->skips_pay(hw->params);
+}
+
+bool rad_hw_link_time(const rad_hw *hw, const char *kind, double bytes, double ranks,
+                      double *time_s)
+{
+    return hw->model->link != NULL && bytes > 0.0 && ranks >= 2.0 &&
+           hw->model->link(hw->params, kind, bytes, ranks, time_s);
 }
 
 /* ---- cost ------------------------------------------------------------------------------ */
@@ -99,6 +153,13 @@ static bool op_is_whole(const struct rad_op *op)
     return op->n > 0 && (op->kind != RAD_OP_GEMM || op->k > 0);
 }
 
+static void name_bound(struct rad_cost *c)
+{
+    c->bound = c->compute_s >= c->memory_s ? RAD_BOUND_COMPUTE : RAD_BOUND_MEMORY;
+    if (c->overhead_s > fmax(c->compute_s, c->memory_s))
+        c->bound = RAD_BOUND_OVERHEAD;
+}
+
 /* Add static energy; slow the clock where the power limit asks for it; name the bound. */
 static void finish_cost(const struct machine *m, struct rad_cost *c)
 {
@@ -108,9 +169,7 @@ static void finish_cost(const struct machine *m, struct rad_cost *c)
         c->compute_s = fmax(c->compute_s, limit_s - c->overhead_s);
     }
     c->static_j = m->static_w * c->time_s;
-    c->bound = c->compute_s >= c->memory_s ? RAD_BOUND_COMPUTE : RAD_BOUND_MEMORY;
-    if (c->overhead_s > fmax(c->compute_s, c->memory_s))
-        c->bound = RAD_BOUND_OVERHEAD;
+    name_bound(c);
 }
 
 static enum rad_status refuse(const rad_hw *hw, const struct rad_op *op, struct rad_err *err)
@@ -126,15 +185,105 @@ static enum rad_status refuse(const rad_hw *hw, const struct rad_op *op, struct 
                     hw->name, list, rad_dtype_name(op->dtype));
 }
 
-enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op, struct rad_cost *out,
-                            struct rad_err *err)
+/* Times of the fit, and energies that sum to its board power or stay under the limit. */
+static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct rad_work *work,
+                    enum rad_dtype dtype, struct rad_prediction *out)
 {
-    *out = (struct rad_cost){0};
+    struct rad_cost *c = &out->cost;
+    struct rad_chip chip = {0};
+    struct rad_law_time t;
+    hw->model->chip(hw->params, dtype, &chip);
+    rad_fit_time(fit, &chip, work, &t, &out->extrapolated);
+    c->time_s = t.time_s;
+    c->compute_s = fmin(t.compute_s, t.time_s);
+    c->memory_s = fmin(t.memory_s, t.time_s);
+    c->overhead_s = fmin(t.overhead_s, t.time_s);
+    c->static_j = hw->machine.static_w * c->time_s;
+    const double room_j = hw->machine.tdp_w * c->time_s - c->static_j;
+    const double moving_j = c->dynamic_j + c->memory_j;
+    double want_j = fmin(moving_j, room_j);
+    if (fit->power.cap_w > 0.0)
+        want_j = fmin(room_j, rad_power_w(&fit->power, work, c->time_s) * c->time_s - c->static_j);
+    want_j = fmax(want_j, 0.02 * room_j); /* more than idle */
+    const double scale = moving_j > 0.0 ? want_j / moving_j : 0.0;
+    c->dynamic_j *= scale;
+    c->memory_j *= scale;
+    const double wide = out->extrapolated ? 2.0 : 1.0; /* of the logarithm of the interval */
+    out->lo_s = c->time_s * pow(fit->lo_ratio, wide);
+    out->hi_s = c->time_s * pow(fit->hi_ratio, wide);
+    out->data = fit->data;
+    out->extrapolated = out->extrapolated || !(fit->rows > 0.0); /* the mean of other parts */
+}
+
+static const struct rad_fit *fit_for(const rad_hw *hw, const struct rad_op *op,
+                                     const char *software)
+{
+    if (hw->n_fit == 0)
+        return NULL;
+    struct rad_chip chip = {0};
+    hw->model->chip(hw->params, op->dtype, &chip);
+    const double set = op->weight_set_bytes + op->act_bytes + op->kv_bytes;
+    if (op->weight_set_bytes > 0.0 && set <= chip.l2_bytes)
+        return NULL; /* kernels were measured with cold weights */
+    const struct rad_fit_key key = {rad_work_class(op), rad_fit_format(op), software, op->head_dim};
+    return rad_fit_find(hw->fits, hw->n_fit, &key);
+}
+
+enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op, const char *software,
+                               struct rad_prediction *out, struct rad_err *err)
+{
+    *out = (struct rad_prediction){.extrapolated = true};
     if (!op_is_whole(op))
         return rad_fail(err, RAD_E_ARG, "operation '%s': expected positive extents",
                         rad_op_kind_name(op->kind));
-    if (hw->model->cost(hw->params, op, out) != RAD_OK)
+    if (hw->model->cost(hw->params, op, &out->cost) != RAD_OK)
         return refuse(hw, op, err);
-    finish_cost(&hw->machine, out);
+    const struct rad_fit *fit = fit_for(hw, op, software);
+    if (fit == NULL) {
+        finish_cost(&hw->machine, &out->cost);
+        out->lo_s = out->cost.time_s / (1.0 + rad_hw_error_frac(hw));
+        out->hi_s = out->cost.time_s * (1.0 + rad_hw_error_frac(hw));
+        return RAD_OK;
+    }
+    const struct rad_work work = rad_work_of(op);
+    use_fit(hw, fit, &work, op->dtype, out);
+    name_bound(&out->cost);
+    return RAD_OK;
+}
+
+enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op, struct rad_cost *out,
+                            struct rad_err *err)
+{
+    struct rad_prediction p;
+    const enum rad_status status = rad_hw_predict(hw, op, NULL, &p, err);
+    *out = p.cost;
+    return status;
+}
+
+enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *link,
+                                    const char *software, struct rad_prediction *out,
+                                    struct rad_err *err)
+{
+    *out = (struct rad_prediction){.extrapolated = true};
+    if (!(link->bytes > 0.0) || !(link->ranks >= 2.0))
+        return rad_fail(err, RAD_E_ARG, "transfer: expected bytes and at least 2 ranks");
+    const struct rad_fit_key key = {link->kind, "any", software, 0.0};
+    const struct rad_fit *fit = rad_fit_find(hw->fits, hw->n_fit, &key);
+    struct rad_cost *c = &out->cost;
+    if (fit == NULL && rad_hw_link_time(hw, link->kind, link->bytes, link->ranks, &c->time_s)) {
+        c->memory_s = c->time_s;
+        c->memory_j = rad_hw_link_j(hw, link->bytes);
+        c->static_j = hw->machine.static_w * c->time_s;
+        c->bound = RAD_BOUND_LINK;
+        out->lo_s = c->time_s / (1.0 + rad_hw_error_frac(hw));
+        out->hi_s = c->time_s * (1.0 + rad_hw_error_frac(hw));
+        return RAD_OK;
+    }
+    if (fit == NULL)
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "profile '%s': no fit for transfers of kind '%.32s'", hw->name, link->kind);
+    const struct rad_work work = {.bytes = link->bytes, .ranks = link->ranks};
+    use_fit(hw, fit, &work, RAD_F32, out);
+    out->cost.bound = RAD_BOUND_LINK;
     return RAD_OK;
 }

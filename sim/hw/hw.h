@@ -11,12 +11,17 @@
  *   sources: {name: text, ...}                      # what "@name" behind a value means
  *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
  *             step_overhead: ...}                   # the same keys for every model
- *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name */
+ *   basis: measured                     # else datasheet: no measurements, class defaults
+ *   own: {purchase: 30000 USD @name}    # optional: what it costs its owner, hw_price.h
+ *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name
+ *   fits: [...]                # optional: laws fitted to measured kernels of this part, see fit.h
+ */
 #ifndef RAD_HW_H
 #define RAD_HW_H
 
 #include "base/err.h"
 #include "base/param.h"
+#include "hw/hw_facts.h" /* what a profile rests on, ownership, links */
 #include "spec/spec.h"
 
 enum rad_bound {
@@ -41,6 +46,8 @@ struct rad_cost {
     enum rad_bound bound;
 };
 
+struct rad_chip; /* hw/law.h */
+
 /* What a hardware model is. cost() is pure: one profile may be shared by any number of threads. */
 struct rad_hw_model {
     const char *name; /* as written in profiles and SQL */
@@ -48,12 +55,19 @@ struct rad_hw_model {
     const char *source;             /* the paper or manual the equations are from */
     const struct rad_param *params; /* ends with RAD_PARAM_END */
     size_t params_bytes;
+    double error_frac; /* of parts whose profile gives none; 0: 35 % */
     /* May check relations between parameters; NULL if there is nothing to check. */
     enum rad_status (*check)(const void *params, struct rad_err *err);
     bool (*supports)(const void *params, enum rad_dtype dtype);
     /* Fills the times but for the power limit, dynamic_j and memory_j; rad_hw_cost adds the rest.
      * errors: RAD_E_UNSUPPORTED if the machine cannot run op (dtype without a rate) */
     enum rad_status (*cost)(const void *params, const struct rad_op *op, struct rad_cost *out);
+    /* NULL: no links, see rad_hw_link_time */
+    bool (*link)(const void *params, const char *kind, double bytes, double ranks, double *time_s);
+    /* NULL: never, see rad_hw_skips_pay */
+    bool (*skips_pay)(const void *params);
+    /* What fits need to know of the part; NULL: this class of machine takes no fits. */
+    void (*chip)(const void *params, enum rad_dtype dtype, struct rad_chip *out);
 };
 
 typedef struct rad_hw rad_hw; /* a loaded profile; immutable */
@@ -84,13 +98,16 @@ double rad_hw_layer_overhead_s(const rad_hw *hw); /* per layer visit, on top of 
 double rad_hw_step_overhead_s(const rad_hw *hw);  /* per batch step (host, sampling, sync) */
 double rad_hw_static_w(const rad_hw *hw);         /* drawn during overheads too */
 double rad_hw_tdp_w(const rad_hw *hw);
+
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
 
 /* Cost one operation: the model's answer, then
  *   static_j = static_power * time_s
  *   if dynamic_j + memory_j > (tdp - static_power) * time_s the clock drops until it fits:
  *     time_s = (dynamic_j + memory_j) / (tdp - static_power), compute_s grows with it.
- * No allocation; about 100 ns. errors: RAD_E_UNSUPPORTED */
+ * Where the profile has a fit, times are the fit's (they were measured under the power limit), and
+ * energies are its board power, or the model's, cut to the limit. The same as rad_hw_predict with
+ * no software named. No allocation; 0.1 to 1 us. errors: RAD_E_UNSUPPORTED */
 RAD_MUST_CHECK enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op,
                                            struct rad_cost *out, struct rad_err *err);
 
@@ -125,6 +142,8 @@ struct rad_host_rates {
     double bf16_peak_flop_per_s, int8_peak_flop_per_s; /* of all threads; 0: not offered */
     /* [0] one thread, [1] n_threads; C[m][n] = A W, n = k = size, m = rows */
     double gemm_flop_per_s[2][RAD_HOST_N_SIZE][RAD_HOST_N_M];
+    /* bf16 with matrix units, one thread, [0][0] = 0: not measured */
+    double bf16_gemm_flop_per_s[RAD_HOST_N_SIZE][RAD_HOST_N_M];
     double l2_bytes, l2_bytes_per_s;  /* of all cores in use: capacity, read bandwidth */
     double l3_bytes, l3_bytes_per_s;  /* usable share of the last level */
     double dram_bytes_per_s;          /* read, n_threads, data larger than every cache */
@@ -143,5 +162,7 @@ struct rad_host_rates {
  * under a measured rate. errors: RAD_E_RANGE (a rate that must be positive is not), RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_hw_host_profile(const struct rad_host_rates *rates,
                                                    char **yaml_text, struct rad_err *err);
+
+#include "hw/hw_measured.h"
 
 #endif

@@ -8,7 +8,8 @@
  *   to m beyond the last, and linear in 1/size between the sizes (losses at the edges), with size
  *   = sqrt(n k) held inside the measured range.
  *   gemm    compute = 2 n k T[sqrt(n k)](m) peak.fp32 / peak.dtype
- *           the better of the tables gemm_* (all threads) and serial_* (one)
+ *           the better of the tables gemm_* (all threads) and serial_* (one); of bf16_* as it is
+ *           for bf16, if the profile has that table
  *   attend  compute = F / attend_rate + m heads attend_head; 1 / attend_rate is linear in 1 /
  *           queries per sequence, from attend.decode at 1 to attend.prefill at 64 and beyond
  *   vector  compute = act bytes / vector_kind
@@ -32,7 +33,7 @@ struct gemm_table {
 
 struct cpu {
     struct rad_per_dtype peak_flop_per_s, flop_j;
-    struct gemm_table gemm, serial;
+    struct gemm_table gemm, serial, bf16;
     struct rad_per_vector vector_bytes_per_s;
     double l2_bytes, l2_bytes_per_s, l3_bytes, l3_bytes_per_s, mem_bytes_per_s;
     double byte_j, cache_byte_j;
@@ -42,25 +43,27 @@ struct cpu {
 
 #define P(field) offsetof(struct cpu, field)
 
-#define GEMM_ROW(prefix, table, i, j, size, m)                                                     \
+#define GEMM_ROW(prefix, table, def, i, j, size, m)                                                \
     {                                                                                              \
         prefix "_" size "." m, P(table.flop_per_s) + ((i)*N_M + (j)) * sizeof(double),             \
-            RAD_DIM_FLOP_PER_S, 1e6, 1e15, RAD_REQUIRED,                                           \
-            "fp32 GEMM rate, weights of " size " squared, rows " m                                 \
+            RAD_DIM_FLOP_PER_S, 1e6, 1e15, def, "GEMM rate, weights of " size " squared, rows " m  \
     }
-#define GEMM_ROWS(prefix, table, i, size)                                                          \
-    GEMM_ROW(prefix, table, i, 0, size, "m1"), GEMM_ROW(prefix, table, i, 1, size, "m4"),          \
-        GEMM_ROW(prefix, table, i, 2, size, "m16"), GEMM_ROW(prefix, table, i, 3, size, "m64"),    \
-        GEMM_ROW(prefix, table, i, 4, size, "m256")
-#define GEMM_TABLE(prefix, table)                                                                  \
-    GEMM_ROWS(prefix, table, 0, "n64"), GEMM_ROWS(prefix, table, 1, "n256"),                       \
-        GEMM_ROWS(prefix, table, 2, "n1024")
+#define GEMM_ROWS(prefix, table, def, i, size)                                                     \
+    GEMM_ROW(prefix, table, def, i, 0, size, "m1"),                                                \
+        GEMM_ROW(prefix, table, def, i, 1, size, "m4"),                                            \
+        GEMM_ROW(prefix, table, def, i, 2, size, "m16"),                                           \
+        GEMM_ROW(prefix, table, def, i, 3, size, "m64"),                                           \
+        GEMM_ROW(prefix, table, def, i, 4, size, "m256")
+#define GEMM_TABLE(prefix, table, def)                                                             \
+    GEMM_ROWS(prefix, table, def, 0, "n64"), GEMM_ROWS(prefix, table, def, 1, "n256"),             \
+        GEMM_ROWS(prefix, table, def, 2, "n1024")
 
 static const struct rad_param cpu_params[] = {
     RAD_PART_PEAK(P(peak_flop_per_s)),
     RAD_PART_FLOP_ENERGY(P(flop_j)),
-    GEMM_TABLE("gemm", gemm),
-    GEMM_TABLE("serial", serial),
+    GEMM_TABLE("gemm", gemm, RAD_REQUIRED),
+    GEMM_TABLE("serial", serial, RAD_REQUIRED),
+    GEMM_TABLE("bf16", bf16, (double)NAN), /* of matrix units; none: fp32 by the peaks */
     {"l2", P(l2_bytes), RAD_DIM_BYTES, 0, 1e12, RAD_REQUIRED, "private caches of all cores in use"},
     {"l2_bandwidth", P(l2_bytes_per_s), RAD_DIM_BYTES_PER_S, 1e8, 1e15, RAD_REQUIRED,
      "read bandwidth of the private caches"},
@@ -135,6 +138,11 @@ static double attend_time(const struct cpu *c, const struct rad_op *op)
     return op->flop * s + (double)op->m * op->heads * c->attend_head_s;
 }
 
+static bool has_table(const struct gemm_table *t)
+{
+    return !isnan(t->flop_per_s[0][0]);
+}
+
 static double compute_time(const struct cpu *c, const struct rad_op *op)
 {
     if (op->kind == RAD_OP_ATTEND)
@@ -142,6 +150,8 @@ static double compute_time(const struct cpu *c, const struct rad_op *op)
     if (op->kind != RAD_OP_GEMM)
         return op->act_bytes / c->vector_bytes_per_s.of[(int)op->kind - RAD_OP_NORM];
     const double *peak = c->peak_flop_per_s.of;
+    if (op->dtype == RAD_BF16 && has_table(&c->bf16))
+        return gemm_time(&c->bf16, op);
     const double fp32_s = fmin(gemm_time(&c->gemm, op), gemm_time(&c->serial, op));
     return fp32_s * peak[RAD_F32] / peak[op->dtype];
 }
@@ -186,6 +196,18 @@ static enum rad_status check_table(const struct gemm_table *t, const char *prefi
     return RAD_OK;
 }
 
+/* A table that need not be there is there whole or not at all. */
+static enum rad_status check_bf16(const struct gemm_table *t, struct rad_err *err)
+{
+    for (int i = 0; i < N_SIZE; i++)
+        for (int j = 0; j < N_M; j++)
+            if (isnan(t->flop_per_s[i][j]) == has_table(t))
+                return rad_fail(err, RAD_E_RANGE,
+                                "bf16_n%.0f.m%.0f: expected all rates of bf16_n* or none", sizes[i],
+                                rows[j]);
+    return has_table(t) ? check_table(t, "bf16", err) : RAD_OK;
+}
+
 static enum rad_status cpu_check(const void *params, struct rad_err *err)
 {
     const struct cpu *c = params;
@@ -196,6 +218,7 @@ static enum rad_status cpu_check(const void *params, struct rad_err *err)
         return rad_fail(err, RAD_E_RANGE, "peak.fp32: expected a value; the GEMM tables are fp32");
     RAD_TRY(check_table(&c->gemm, "gemm", err));
     RAD_TRY(check_table(&c->serial, "serial", err));
+    RAD_TRY(check_bf16(&c->bf16, err));
     if (c->l3_bytes < c->l2_bytes || c->l3_bytes_per_s > c->l2_bytes_per_s ||
         c->mem_bytes_per_s > c->l3_bytes_per_s)
         return rad_fail(err, RAD_E_RANGE,
@@ -212,6 +235,7 @@ const struct rad_hw_model rad_hw_model_cpu = {
     .source = "Williams 2009; tables measured by radial hw calibrate",
     .params = cpu_params,
     .params_bytes = sizeof(struct cpu),
+    .error_frac = 0.5, /* of operations on parts that nobody measured; estimate */
     .check = cpu_check,
     .supports = cpu_supports,
     .cost = cpu_cost,

@@ -1,18 +1,25 @@
-/* hw_fpga.c - an FPGA card with a temporal overlay (DFX, FlightLLM style): one array of MAC lanes
- * runs the operations of a model one after the other.
+/* hw_fpga.c - an FPGA card: a temporal overlay (DFX, FlightLLM style), one array of MAC lanes that
+ * runs the operations of a model one after the other, or a spatial dataflow (stages > 1).
  *
  * L lanes (MAC per cycle) of the format, V of them along k, U = L / V along n:
  *   DSP used = ceil(L / pack)         must fit dsp dsp_frac       pack: MAC per DSP and cycle
  *   LUT used = lut_base + lut_per_dsp DSP                         must fit lut lut_frac
  *   on chip  = act_buffer + 2 weight_buffer + pinned              must fit (bram + uram) ram_frac
- *   clock f  = clock (1 - clock_derate DSP used / dsp)            a fuller chip closes slower
- *   gemm    cycles = M ceil(K/V) ceil(N/U); compute = cycles / (f lane_frac)
- *           weights are streamed again for every act_buffer of input rows; once if M K e fits
- *   attend  compute = (F/2) / (L attend_frac f)
- *   vector  compute = elements passes / (vector_lanes f); passes: norm 2, softmax 3, others 1
- *   memory  = (weights passes + KV + activations beyond act_buffer) / (bandwidth bandwidth_frac);
- *             no weights if those of the whole model fit in pinned
- *   t = op_overhead + max(compute, memory)
+ *   weight bits per cycle = L bits of a weight     must fit the ports of RAM: 72 for every 288
+ * Kibit of uram, 36 for every 18 Kibit of bram, times ram_frac (FINN counts the same) memory ports
+ * used                              must fit ports clock f  = clock (1 - clock_derate DSP used /
+ * dsp)            a fuller chip closes slower gemm    cycles = M ceil(K/V) ceil(N/U); compute =
+ * cycles / (f lane_frac) weights are streamed again for every act_buffer of input rows; once if M K
+ * e fits attend  compute = (F/2) / (L attend_frac f) vector  compute = elements passes /
+ * (vector_lanes f); passes: norm 2, softmax 3, others 1 memory  = (weights passes + KV +
+ * activations beyond act_buffer) / (bandwidth bandwidth_frac); no weights if those of the whole
+ * model fit in pinned bandwidth = min(bandwidth, ports_used port_bandwidth) t = op_overhead +
+ * max(compute, memory) Spatial: S stages with L / S lanes each, in balance (M_i ~ ops_i), so that a
+ * token is in one stage at a time and takes S times as long through each, and the next token
+ * follows one stage behind: sum_i ops_i / M_i + (m - 1) max_i ops_i / M_i, shared among the
+ * operations: compute = (1 + (m - 1) / S) / m  S compute_overlay, plus the fill of fill_cycles
+ *   Decoding one token so uses one stage of S. Without bypass a layer that a token skips holds its
+ *   stage all the same: rad_hw_skips_pay, and replay charges the time of the dense run.
  *   E = F flop_energy + HBM bytes byte_energy + on-chip bytes ram_byte_energy
  * A board with a design that does not fit is refused, saying what is short.
  *
@@ -27,6 +34,8 @@ struct fpga {
     double act_buffer_bytes, weight_buffer_bytes, pinned_bytes;
     double clock_hz, clock_derate_frac, vector_len, lane_frac, attend_frac, vector_lanes;
     double mem_bytes_per_s, bandwidth_frac, byte_j, ram_byte_j, op_overhead_s;
+    double ports, ports_used, port_bytes_per_s;
+    double stages, bypass, fill_cycles;
 };
 
 #define P(field) offsetof(struct fpga, field)
@@ -72,6 +81,15 @@ static const struct rad_param fpga_params[] = {
      "energy per byte of on-chip RAM"},
     {"op_overhead", P(op_overhead_s), RAD_DIM_S, 0, 1e-3, RAD_REQUIRED,
      "fixed time of an instruction of the overlay"},
+    {"ports", P(ports), RAD_DIM_INT, 0, 1024, 0, "memory ports of the board; 0: not told apart"},
+    {"ports_used", P(ports_used), RAD_DIM_INT, 0, 1024, 0, "memory ports that the design uses"},
+    {"port_bandwidth", P(port_bytes_per_s), RAD_DIM_BYTES_PER_S, 0, 1e15, 0,
+     "bandwidth of a memory port"},
+    {"stages", P(stages), RAD_DIM_INT, 1, 4096, 1,
+     "1: temporal overlay, more: spatial dataflow of so many stages that share the lanes"},
+    {"bypass", P(bypass), RAD_DIM_INT, 0, 1, 1,
+     "0: tokens that skip a layer pass through its stage, 1: FIFOs lead around it"},
+    {"fill", P(fill_cycles), RAD_DIM_INT, 0, 1e9, 0, "cycles until a stage has its first result"},
     RAD_PARAM_END,
 };
 
@@ -130,18 +148,27 @@ static struct work vector_work(const struct fpga *f, const struct rad_op *op, do
     };
 }
 
+static double memory_rate(const struct fpga *f)
+{
+    return f->ports > 0.0 ? fmin(f->mem_bytes_per_s, f->ports_used * f->port_bytes_per_s)
+                          : f->mem_bytes_per_s;
+}
+
 static enum rad_status fpga_cost(const void *params, const struct rad_op *op, struct rad_cost *out)
 {
     const struct fpga *f = params;
     if (!(f->lanes.of[op->dtype] > 0.0))
         return RAD_E_UNSUPPORTED;
+    const double m = (double)op->m, stages = f->stages;
     const double full = dsp_used(f, op->dtype) / f->dsp;
     const double clock_hz = f->clock_hz * (1.0 - f->clock_derate_frac * full);
     const struct work w = op->kind == RAD_OP_GEMM     ? gemm_work(f, op, clock_hz)
                           : op->kind == RAD_OP_ATTEND ? attend_work(f, op, clock_hz)
                                                       : vector_work(f, op, clock_hz);
     out->compute_s = w.busy_s;
-    out->memory_s = w.mem_bytes / (f->mem_bytes_per_s * f->bandwidth_frac);
+    if (stages > 1.0)
+        out->compute_s = w.busy_s * (stages + m - 1.0) / m + f->fill_cycles / clock_hz;
+    out->memory_s = w.mem_bytes / (memory_rate(f) * f->bandwidth_frac);
     out->overhead_s = f->op_overhead_s;
     out->time_s = f->op_overhead_s + fmax(out->compute_s, out->memory_s);
     out->dynamic_j = op->flop * f->flop_j.of[op->dtype];
@@ -171,10 +198,36 @@ static enum rad_status check_fit(const struct fpga *f, enum rad_dtype dtype, str
         return rad_fail(err, RAD_E_RANGE,
                         "lanes.%s: the design does not fit: it needs %.0f LUT but %.0f can be used",
                         name, lut, luts);
+    const double bits = f->lanes.of[dtype] * 8.0 * rad_dtype_bytes(dtype);
+    const double wide =
+        floor((f->uram_bytes / 36864.0 * 72.0 + f->bram_bytes / 2304.0 * 36.0) * f->ram_frac);
+    if (bits > wide)
+        return rad_fail(err, RAD_E_RANGE,
+                        "lanes.%s: the design does not fit: it needs %.0f weight bits per cycle "
+                        "but the RAM ports give %.0f",
+                        name, bits, wide);
     if (f->lanes.of[dtype] < f->vector_len)
         return rad_fail(err, RAD_E_RANGE,
                         "vector_len: expected at most lanes.%s %.0f but found %.0f", name,
                         f->lanes.of[dtype], f->vector_len);
+    if (f->lanes.of[dtype] < f->vector_len * f->stages)
+        return rad_fail(err, RAD_E_RANGE,
+                        "stages: the design does not fit: %.0f stages of vector_len %.0f need more "
+                        "than lanes.%s %.0f",
+                        f->stages, f->vector_len, name, f->lanes.of[dtype]);
+    return RAD_OK;
+}
+
+static enum rad_status check_ports(const struct fpga *f, struct rad_err *err)
+{
+    if (f->ports_used > f->ports)
+        return rad_fail(err, RAD_E_RANGE,
+                        "ports_used: the design does not fit: it needs %.0f memory ports but there "
+                        "are %.0f",
+                        f->ports_used, f->ports);
+    if (f->ports > 0.0 && !(f->ports_used * f->port_bytes_per_s > 0.0))
+        return rad_fail(err, RAD_E_RANGE,
+                        "ports: expected ports_used and port_bandwidth because ports is set");
     return RAD_OK;
 }
 
@@ -186,6 +239,7 @@ static enum rad_status fpga_check(const void *params, struct rad_err *err)
     for (unsigned d = 0; d < RAD_N_DTYPE; d++)
         if (f->lanes.of[d] > 0.0)
             RAD_TRY(check_fit(f, (enum rad_dtype)d, err));
+    RAD_TRY(check_ports(f, err));
     const double need = f->act_buffer_bytes + 2.0 * f->weight_buffer_bytes + f->pinned_bytes;
     const double usable = (f->bram_bytes + f->uram_bytes) * f->ram_frac;
     if (need > usable)
@@ -197,13 +251,22 @@ static enum rad_status fpga_check(const void *params, struct rad_err *err)
     return RAD_OK;
 }
 
+static bool fpga_skips_pay(const void *params)
+{
+    const struct fpga *f = params;
+    return f->stages > 1.0 && f->bypass < 1.0;
+}
+
 const struct rad_hw_model rad_hw_model_fpga = {
     .name = "fpga",
-    .summary = "temporal overlay: DSP lanes, on-chip buffers, HBM, clock derating",
+    .summary =
+        "temporal overlay or spatial dataflow: DSP lanes, on-chip buffers, HBM, clock derating",
     .source = "DFX arXiv 2209.10797; FlightLLM arXiv 2401.03868; AMD WP486, UG1393",
     .params = fpga_params,
     .params_bytes = sizeof(struct fpga),
+    .error_frac = 0.5, /* of operations on parts that nobody measured; estimate */
     .check = fpga_check,
     .supports = fpga_supports,
     .cost = fpga_cost,
+    .skips_pay = fpga_skips_pay,
 };

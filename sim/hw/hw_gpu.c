@@ -19,6 +19,7 @@
  * "Matrix Multiplication Background User's Guide" and NeuSight, arXiv 2407.13853; split-KV
  * decoding, Dao et al., "Flash-Decoding", 2023; the smooth maximum fitted to measured kernels. */
 #include "hw/hw_part.h"
+#include "hw/law.h"
 
 struct gpu {
     struct rad_per_dtype peak_flop_per_s, compute_frac, flop_j;
@@ -29,6 +30,7 @@ struct gpu {
     double units, tiles, tile_loss;
     double vector_flop_per_s;
     double attend_frac, attend_floor_s, attend_split_keys;
+    double link_bytes_per_s;
 };
 
 #define P(field) offsetof(struct gpu, field)
@@ -68,6 +70,8 @@ static const struct rad_param gpu_params[] = {
      "device time of an empty attention kernel"},
     {"attend_split", P(attend_split_keys), RAD_DIM_INT, 1, 1e6, 256,
      "keys of one block when decoding splits the KV cache"},
+    {"link", P(link_bytes_per_s), RAD_DIM_BYTES_PER_S, 0, 1e15, 0,
+     "links to other devices, one direction; 0: none known"},
     RAD_PART_PER_VECTOR("vector", P(vector_bytes_per_s), RAD_DIM_BYTES_PER_S, 1e6, 1e15,
                         RAD_REQUIRED, "bytes per second"),
     RAD_PART_PER_VECTOR("vector_floor", P(vector_floor_s), RAD_DIM_S, 0, 1e-3, RAD_REQUIRED,
@@ -189,6 +193,18 @@ static bool gpu_supports(const void *params, enum rad_dtype dtype)
     return g->peak_flop_per_s.of[dtype] > 0.0;
 }
 
+static void gpu_chip(const void *params, enum rad_dtype dtype, struct rad_chip *out)
+{
+    const struct gpu *g = params;
+    *out = (struct rad_chip){
+        .peak_flop_per_s = g->peak_flop_per_s.of[dtype],
+        .mem_bytes_per_s = g->mem_bytes_per_s,
+        .l2_bytes = g->l2_bytes,
+        .units = g->units,
+        .link_bytes_per_s = g->link_bytes_per_s > 0.0 ? g->link_bytes_per_s : 32e9,
+    };
+}
+
 static enum rad_status gpu_check(const void *params, struct rad_err *err)
 {
     const struct gpu *g = params;
@@ -212,4 +228,5 @@ const struct rad_hw_model rad_hw_model_gpu = {
     .check = gpu_check,
     .supports = gpu_supports,
     .cost = gpu_cost,
+    .chip = gpu_chip,
 };

@@ -60,11 +60,19 @@ static enum rad_status check_scalars(const struct rad_host_rates *r, struct rad_
     return need_time("step_overhead_s", r->step_overhead_s, err);
 }
 
+static bool has_bf16(const struct rad_host_rates *r)
+{
+    return r->bf16_gemm_flop_per_s[0][0] > 0.0;
+}
+
 static enum rad_status check_rates(const struct rad_host_rates *r, struct rad_err *err)
 {
     RAD_TRY(check_scalars(r, err));
     for (int i = 0; i < RAD_HOST_N_VECTOR; i++)
         RAD_TRY(need_positive("vector_bytes_per_s", r->vector_bytes_per_s[i], err));
+    for (int i = 0; i < N_SIZE && has_bf16(r); i++)
+        for (int j = 0; j < N_M; j++)
+            RAD_TRY(need_positive("bf16_gemm_flop_per_s", r->bf16_gemm_flop_per_s[i][j], err));
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < N_SIZE; i++)
             for (int j = 0; j < N_M; j++)
@@ -91,6 +99,11 @@ static void repair(struct rad_host_rates *r)
                 best = fmax(best, r->gemm_flop_per_s[t][i][j]);
         }
     r->peak_flop_per_s = best;
+    for (int i = 0; i < N_SIZE && has_bf16(r); i++) {
+        smooth_rows(r->bf16_gemm_flop_per_s[i]);
+        for (int j = 0; j < N_M; j++)
+            r->bf16_peak_flop_per_s = fmax(r->bf16_peak_flop_per_s, r->bf16_gemm_flop_per_s[i][j]);
+    }
     r->l3_bytes = fmax(r->l3_bytes, r->l2_bytes);
     r->l3_bytes_per_s = fmin(r->l3_bytes_per_s, r->l2_bytes_per_s);
     r->dram_bytes_per_s = fmin(r->dram_bytes_per_s, r->l3_bytes_per_s);
@@ -113,22 +126,22 @@ static void put_head(struct rad_buf *b, const struct rad_host_rates *r)
     const double n = r->n_threads;
     rad_buf_add(b, "# Written by radial hw calibrate host.\nmodel: cpu\nabout: ");
     put_quoted(b, r->about);
-    rad_buf_printf(b,
-                   "\nsources:\n"
-                   "  probe: measured by radial hw calibrate host, %d threads\n"
-                   "  tables: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\n"
-                   "  share: share of a 2023 cloud server per thread, unverified\n"
-                   "  derived: static + memory + compute at full rate = tdp\n"
-                   "machine:\n"
-                   "  memory: %.6g GB @probe\n"
-                   "  price: %.6g USD/h @share\n"
-                   "  static_power: %.6g W @share\n"
-                   "  tdp: %.6g W @share\n"
-                   "  layer_overhead: %.6g us @probe\n"
-                   "  step_overhead: %.6g us @probe\n",
-                   r->n_threads, r->memory_bytes / 1e9, usd_per_hour_per_thread * n,
-                   static_w_per_thread * n, tdp_w_per_thread * n, r->layer_overhead_s * 1e6,
-                   r->step_overhead_s * 1e6);
+    rad_buf_printf(
+        b,
+        "\nbasis: measured\nsources:\n"
+        "  probe: measured by radial hw calibrate host, %d threads\n"
+        "  tables: \"device: energy per byte of DDR and SRAM, reallm and Jouppi ISCA 2021\"\n"
+        "  share: share of a 2023 cloud server per thread, unverified\n"
+        "  derived: static + memory + compute at full rate = tdp\n"
+        "machine:\n"
+        "  memory: %.6g GB @probe\n"
+        "  price: %.6g USD/h @share\n"
+        "  static_power: %.6g W @share\n"
+        "  tdp: %.6g W @share\n"
+        "  layer_overhead: %.6g us @probe\n"
+        "  step_overhead: %.6g us @probe\n",
+        r->n_threads, r->memory_bytes / 1e9, usd_per_hour_per_thread * n, static_w_per_thread * n,
+        tdp_w_per_thread * n, r->layer_overhead_s * 1e6, r->step_overhead_s * 1e6);
 }
 
 static void put_peaks(struct rad_buf *b, const struct rad_host_rates *r)
@@ -212,6 +225,8 @@ enum rad_status rad_hw_host_profile(const struct rad_host_rates *rates, char **y
     put_peaks(&b, &r);
     put_table(&b, "gemm", r.gemm_flop_per_s[1]);
     put_table(&b, "serial", r.gemm_flop_per_s[0]);
+    if (has_bf16(&r))
+        put_table(&b, "bf16", r.bf16_gemm_flop_per_s);
     put_rest(&b, &r);
     const enum rad_status status = b.failed
                                        ? rad_fail(err, RAD_E_NOMEM, "cannot allocate host.yaml")

@@ -33,6 +33,10 @@ static const struct rad_param machine_params[] = {
      "per layer visit, on top of its operations"},
     {"step_overhead", P(step_overhead_s), RAD_DIM_S, 0, 10, RAD_REQUIRED,
      "per batch step: host, sampling, synchronisation"},
+    {"link_energy", P(link_byte_j), RAD_DIM_J_PER_BYTE, 0, 1e-6, 0,
+     "energy per byte that leaves the device over a link"},
+    {"error", P(error_frac), RAD_DIM_ONE, 0.01, 4, (double)NAN,
+     "80 % of operations take between 1/(1 + error) and 1 + error of the predicted time"},
     RAD_PARAM_END,
 };
 
@@ -92,9 +96,47 @@ static enum rad_status check_machine(const struct machine *m, struct rad_err *er
     return RAD_OK;
 }
 
+static enum rad_status read_fits(struct rad_hw *hw, const rad_yaml_node *root, struct rad_err *err)
+{
+    const rad_yaml_node *node = rad_yaml_find(root, "fits");
+    if (node != NULL && hw->model->chip == NULL)
+        return rad_yaml_fail(node, err, RAD_E_UNSUPPORTED, "fits: model '%s' takes none",
+                             hw->model->name);
+    RAD_TRY(rad_fits_read(node, &hw->fits, &hw->n_fit, err));
+    for (size_t i = 0; i < hw->n_fit; i++)
+        hw->measured = hw->measured || hw->fits[i].rows > 0.0;
+    return RAD_OK;
+}
+
+/* Optional sections: what the values rest on, and what the machine costs its owner. */
+static enum rad_status fill_basis(struct rad_hw *hw, const rad_yaml_node *root, struct rad_err *err)
+{
+    const rad_yaml_node *basis = rad_yaml_find(root, "basis"), *own = rad_yaml_find(root, "own");
+    const rad_yaml_node *sources = rad_yaml_find(root, "sources");
+    const char *word = basis ? rad_yaml_text(basis) : "datasheet"; /* nothing claimed */
+    hw->measured = strcmp(word, "measured") == 0;
+    if (!hw->measured && strcmp(word, "datasheet") != 0)
+        return rad_yaml_fail(basis, err, RAD_E_PARSE,
+                             "basis: expected measured or datasheet but found '%.32s'", word);
+    RAD_TRY(rad_energy_check(rad_yaml_find(root, "machine"), machine_params, sources, &hw->energy,
+                             err));
+    RAD_TRY(rad_energy_check(rad_yaml_find(root, hw->model->name), hw->model->params, sources,
+                             &hw->energy, err));
+    rad_params_default(rad_price_own_params, &hw->own);
+    if (own == NULL)
+        return RAD_OK;
+    RAD_TRY(rad_yaml_params(own, rad_price_own_params, &hw->own, sources, err));
+    if (!(rad_price_hardware_usd(&hw->own, hw->machine.memory_bytes) > 0.0) ||
+        !isfinite(rad_price_hardware_usd(&hw->own, hw->machine.memory_bytes)))
+        return rad_yaml_fail(own, err, RAD_E_RANGE,
+                             "own: expected purchase, or a die_mm2 that fits a wafer");
+    return RAD_OK;
+}
+
 static enum rad_status fill(struct rad_hw *hw, const rad_yaml_node *root, struct rad_err *err)
 {
-    const char *const keys[] = {"model", "about", "sources", "machine", hw->model->name};
+    const char *const keys[] = {"model",         "about", "sources", "machine",
+                                hw->model->name, "basis", "own",     "fits"};
     const rad_yaml_node *about = NULL, *sources = NULL, *machine = NULL, *params = NULL;
     RAD_TRY(rad_yaml_only(root, keys, sizeof keys / sizeof keys[0], err));
     RAD_TRY(rad_yaml_need(root, "about", &about, err));
@@ -106,6 +148,7 @@ static enum rad_status fill(struct rad_hw *hw, const rad_yaml_node *root, struct
                              "sources: expected a mapping of names to texts");
     RAD_TRY(rad_yaml_params(machine, machine_params, &hw->machine, sources, err));
     RAD_TRY(rad_yaml_params(params, hw->model->params, hw->params, sources, err));
+    RAD_TRY(fill_basis(hw, root, err));
     struct rad_err why;
     enum rad_status status = check_machine(&hw->machine, &why);
     if (status != RAD_OK)
@@ -114,6 +157,7 @@ static enum rad_status fill(struct rad_hw *hw, const rad_yaml_node *root, struct
         status = hw->model->check(hw->params, &why);
     if (status != RAD_OK)
         return rad_yaml_fail(blamed(params, why.msg), err, status, "%s", why.msg);
+    RAD_TRY(read_fits(hw, root, err));
     hw->about = strdup(rad_yaml_text(about));
     return hw->about ? RAD_OK
                      : rad_fail(err, RAD_E_NOMEM, "cannot allocate profile '%s'", hw->name);
@@ -189,6 +233,7 @@ void rad_hw_close(rad_hw *hw)
 {
     if (hw == NULL)
         return;
+    rad_fits_free(hw->fits, hw->n_fit);
     free(hw->about);
     free(hw->text);
     free(hw);

@@ -52,3 +52,9 @@ for file in tests/data/*.txt; do texts+=(--text "$file"); done
     --trace "$work/replay.db" --progress none >/dev/null
 "$build/bench_replay" -t "$work/replay.db"
 echo '```'
+
+echo
+echo "## A prediction"
+echo '```'
+"$build/bench_predict"
+echo '```'

@@ -14,7 +14,28 @@ static enum rad_status open_and_cost(struct rad_err *err)
     return status;
 }
 
+/* 70 rows: a law, a surface, and both again without each fifth. */
+static enum rad_status calibrate(struct rad_err *err)
+{
+    static struct rad_measured rows[70];
+    const struct rad_calibration options = {.data = "made up", .fresh = true};
+    struct rad_buf yaml = {0};
+    rad_hw *hw = NULL;
+    for (int i = 0; i < 70; i++) {
+        const struct rad_op op =
+            rad_op_vector(RAD_OP_NORM, 1 << i / 7, 1024 * (i % 7 + 1), RAD_F16);
+        rows[i] = (struct rad_measured){
+            .op = op, .latency_s = 3e-6 + op.act_bytes / 1e12, .software = "made", .row = 1};
+    }
+    RAD_TRY(rad_hw_open(&hw, "tests/oracle/hw_vectors_gpu.yaml", err));
+    const enum rad_status status = rad_hw_calibrate(hw, rows, 70, &options, &yaml, err);
+    rad_buf_free(&yaml);
+    rad_hw_close(hw);
+    return status;
+}
+
 const struct fault hw_faults[] = {
     {"rad_hw_open", open_and_cost, NULL},
+    {"rad_hw_calibrate", calibrate, NULL},
     {.name = NULL},
 };

@@ -234,8 +234,37 @@ static void host_profile_predicts_its_probes(void)
     NEAR(rad_hw_layer_overhead_s(hw), 1.5e-6, 1e-6);
     NEAR(rad_hw_step_overhead_s(hw), 7e-6, 1e-6);
     CU_ASSERT(rad_hw_supports(hw, RAD_BF16) && !rad_hw_supports(hw, RAD_INT8));
+    CU_ASSERT(rad_hw_is_measured(hw));
     CU_ASSERT_STRING_EQUAL(rad_hw_about(hw), "test 'machine': ' 2 cores?# not a comment");
     rad_hw_close(hw);
+}
+
+/* Matrix units have a table of their own; without it bf16 is fp32 by the ratio of the peaks. */
+static void host_profile_has_bf16_rates(void)
+{
+    static const int sizes[] = RAD_HOST_SIZES, rows[] = RAD_HOST_ROWS;
+    struct rad_host_rates r = some_rates();
+    struct rad_cost c;
+    rad_hw *hw = host_of(&r);
+    const struct rad_op small = rad_op_gemm(1, 64, 64, RAD_BF16);
+    OK(rad_hw_cost(hw, &small, &c, &err));
+    NEAR(c.compute_s, small.flop / r.gemm_flop_per_s[1][0][0] * 350e9 / 2e12, 1e-6);
+    rad_hw_close(hw);
+    for (int i = 0; i < RAD_HOST_N_SIZE; i++)
+        for (int j = 0; j < RAD_HOST_N_M; j++)
+            r.bf16_gemm_flop_per_s[i][j] = 4.0 * r.gemm_flop_per_s[0][i][j];
+    hw = host_of(&r);
+    for (int i = 0; i < RAD_HOST_N_SIZE; i++)
+        for (int j = 0; j < RAD_HOST_N_M; j++) {
+            const struct rad_op op = rad_op_gemm(rows[j], sizes[i], sizes[i], RAD_BF16);
+            OK(rad_hw_cost(hw, &op, &c, &err));
+            NEAR(c.compute_s, op.flop / r.bf16_gemm_flop_per_s[i][j], 1e-6);
+        }
+    rad_hw_close(hw);
+    char *text = NULL;
+    r.bf16_gemm_flop_per_s[1][3] = 0.0;
+    CU_ASSERT_EQUAL(rad_hw_host_profile(&r, &text, &err), RAD_E_RANGE);
+    CU_ASSERT_PTR_NULL(text);
 }
 
 /* Noise that breaks a law is repaired towards the slower reading. */
@@ -281,6 +310,7 @@ CU_TestInfo hw_profile_tests[] = {
     {"impossible machines are refused", impossible_machines_are_refused},
     {"missing and strange files", missing_and_strange_files},
     {"host profile predicts its probes", host_profile_predicts_its_probes},
+    {"host profile has bf16 rates", host_profile_has_bf16_rates},
     {"host profile repairs noise", host_profile_repairs_noise},
     {"host profile refuses what was not measured", host_profile_refuses_what_was_not_measured},
     CU_TEST_INFO_NULL,

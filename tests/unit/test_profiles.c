@@ -28,11 +28,35 @@ static const char *const promised[] = {
     "tpu-v5p",
     "tpu-v6e",
     "u280",
+    "u280-spatial",
     "u55c",
     "v80",
     "xeon-8480",
     "epyc-9654",
     "host",
+    "a100-pcie-40gb",
+    "agilex-m",
+    "arc-pro-b60",
+    "core-i9-13900k",
+    "epyc-7763",
+    "gb200",
+    "h800",
+    "inferentia2",
+    "kv260",
+    "mi100",
+    "mi250",
+    "mi250x",
+    "p100-pcie-16gb",
+    "p4",
+    "rtx-3090",
+    "rtx-a6000",
+    "rtx-pro-6000-server",
+    "rtx-pro-6000-ws",
+    "tpu-v2",
+    "tpu-v4i",
+    "trainium2",
+    "vck190",
+    "vhk158",
 };
 enum { N_PROMISED = sizeof promised / sizeof promised[0], MAX_PROFILE = 64 };
 
@@ -105,6 +129,8 @@ static int operations(struct rad_op *ops, int64_t m, enum rad_dtype dtype)
 
 enum { N_OPERATION = 12 };
 
+#define FALL 0.35 /* the most that time may fall with more rows where it follows measurements */
+
 static void check_laws(const rad_hw *hw, const struct rad_op *op, struct rad_cost *last)
 {
     struct rad_cost c;
@@ -122,7 +148,15 @@ static void check_laws(const rad_hw *hw, const struct rad_op *op, struct rad_cos
     CU_ASSERT_EQUAL(named, parts);
     CU_ASSERT_EQUAL(c.static_j, rad_hw_static_w(hw) * c.time_s);
     CU_ASSERT(joules <= rad_hw_tdp_w(hw) * c.time_s * (1.0 + 1e-9));
-    const bool grows = c.time_s >= last->time_s * (1.0 - 1e-12) && joules >= was * (1.0 - 1e-12);
+    struct rad_prediction p;
+    OK(rad_hw_predict(hw, op, NULL, &p, &err));
+    CU_ASSERT(p.lo_s > 0.0 && p.lo_s <= p.cost.time_s && p.hi_s >= p.cost.time_s);
+    CU_ASSERT_EQUAL(p.cost.time_s, c.time_s);
+    /* Measured kernels are not monotone: a library picks another kernel for more rows. */
+    const bool other_law = op->kind == RAD_OP_ATTEND && op->n_seq == 1 &&
+                           op->m == 2; /* decode at 1 */
+    const double least = p.data == NULL ? 1.0 - 1e-12 : other_law ? 0.0 : 1.0 - FALL;
+    const bool grows = c.time_s >= last->time_s * least && joules >= was * least;
     if (!grows)
         fprintf(stderr, "\n%s: %s %s of %lld rows takes %g s, fewer took %g s\n", rad_hw_name(hw),
                 rad_dtype_name(op->dtype), rad_op_kind_name(op->kind), (long long)op->m, c.time_s,
@@ -131,7 +165,8 @@ static void check_laws(const rad_hw *hw, const struct rad_op *op, struct rad_cos
     *last = c;
 }
 
-/* Laws: time is at least each part and at most their sum; more tokens never cost less; bound names
+/* Laws: time is at least each part and at most their sum; more tokens never cost less (measured
+ * kernels excepted, within FALL); the interval holds the prediction; bound names
  * the largest part; no machine draws more than its limit. */
 static void profiles_obey_the_laws(void)
 {
@@ -168,10 +203,14 @@ static void machine_values_are_sane(void)
     for (int i = 0; i < n; i++) {
         const double usd = rad_hw_usd_per_hour(hw[i]);
         CU_ASSERT(isnan(usd) || (usd > 0.01 && usd < 20.0));
-        CU_ASSERT(rad_hw_memory_bytes(hw[i]) >= 8e9);
+        CU_ASSERT(rad_hw_memory_bytes(hw[i]) >= 4e9);
         CU_ASSERT(rad_hw_layer_overhead_s(hw[i]) > 0.0 && rad_hw_layer_overhead_s(hw[i]) < 1e-4);
         CU_ASSERT(rad_hw_step_overhead_s(hw[i]) > 0.0 && rad_hw_step_overhead_s(hw[i]) < 1e-3);
         CU_ASSERT(rad_hw_tdp_w(hw[i]) > rad_hw_static_w(hw[i]));
+        const double owned = rad_hw_owned_usd_per_hour(hw[i]);
+        CU_ASSERT(isnan(owned) || (owned > 0.01 && owned < 20.0));
+        CU_ASSERT(rad_hw_error_frac(hw[i]) >= 0.01);
+        CU_ASSERT_PTR_NOT_NULL(strstr(rad_hw_text(hw[i]), "\nbasis: "));
     }
     rad_hw *mi210 = NULL;
     OK(rad_hw_open(&mi210, "mi210", &err));

@@ -9,6 +9,9 @@ try check tests/oracle/hw_vectors_gpu.yaml "$TMP/unit.yaml" "$TMP/none.yaml" --f
 try lst
 try calibrate host
 try calibrate a100-sxm-80gb -o "$TMP/x.yaml"
+try calibrate a100-sxm-80gb --measured "$TMP/none.csv" -o "$TMP/x.yaml"
+try calibrate a100-sxm-80gb --measured "$TMP/none.csv" --points x -o "$TMP/x.yaml"
+try validate a100-sxm-80gb
 try predict a100-sxm-80gb
 try predict a100-sxm-80gb --ops "$TMP/none.csv"
 printf 'a,b\n1,2\n' >"$TMP/bad.csv"

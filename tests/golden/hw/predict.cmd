@@ -19,6 +19,9 @@ hw=tests/oracle/hw_vectors_gpu.yaml
 radial hw predict $hw --ops "$TMP/ops.csv" --format csv 2>&1 >"$TMP/out.csv"
 cut -d, -f1-7 "$TMP/out.csv" | head -n 2
 awk -F, 'function f(x) { return x == "" ? "-" : sprintf("%.6g", x) }
-    NR > 1 { print $1, $2, f($(NF-4)), f($(NF-3)), f($(NF-2)), f($(NF-1)), $NF }' "$TMP/out.csv"
+    function c(name) { return f($(NF - from_end[name])) }
+    NR == 1 { for (i = 1; i <= NF; i++) from_end[$i] = NF - i; next }
+    { print $1, $2, c("pred_latency_s"), c("pred_energy_j"), c("lo_s"), c("hi_s"),
+            $(NF - from_end["extrapolated"]), $(NF - from_end["bound"]), c("pred_usd"), c("pred_owned_usd") }' "$TMP/out.csv"
 radial hw predict $hw --ops "$TMP/ops.csv" --out "$TMP/same.csv" 2>/dev/null
 cmp "$TMP/out.csv" "$TMP/same.csv" && echo same

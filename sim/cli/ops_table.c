@@ -1,0 +1,291 @@
+/* ops_table.c - see ops_table.h. */
+#include "cli/ops_table.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The columns that an operation is made of; their place in the file, -1 if it has none. */
+enum {
+    C_OP,
+    C_DTYPE,
+    C_M,
+    C_N,
+    C_K,
+    C_BATCH,
+    C_SEQ,
+    C_KV,
+    C_HEADS,
+    C_KV_HEADS,
+    C_HEAD_DIM,
+    C_HIDDEN,
+    C_NOTES,
+    C_TP,
+    C_SOURCE,
+    C_LATENCY,
+    C_ENERGY,
+};
+static const char *const columns[OPS_N_COLUMN] = {
+    "op",       "dtype",    "M",      "N",     "K",  "batch",  "seq",        "kv",      "heads",
+    "kv_heads", "head_dim", "hidden", "notes", "tp", "source", "latency_us", "energy_j"};
+
+static const char *text_of(const struct ops_table *t, size_t row, int column)
+{
+    return t->at[column] >= 0 ? csv_cell(&t->csv, row, (size_t)t->at[column]) : "";
+}
+
+/* A whole number of 1..2^40; `otherwise` for an empty cell, which is an error if that is 0. */
+static enum rad_status number(const struct ops_table *t, size_t row, int column, int64_t otherwise,
+                              int64_t *out, struct rad_err *err)
+{
+    const char *text = text_of(t, row, column);
+    char *end = NULL;
+    errno = 0;
+    const double value = strtod(text, &end);
+    if (*text == '\0' && otherwise > 0) {
+        *out = otherwise;
+        return RAD_OK;
+    }
+    if (end == text || *end != '\0' || errno != 0 || !(value >= 1 && value <= 0x1p40) ||
+        value > floor(value))
+        return rad_fail(err, RAD_E_RANGE, "column %s: expected a whole number but found '%.32s'",
+                        columns[column], text);
+    *out = (int64_t)value;
+    return RAD_OK;
+}
+
+/* ---- number formats ------------------------------------------------------------------------ */
+
+/* Names that measured data use for formats. Weight-only formats multiply in fp16 and read narrower
+ * weights. */
+static const struct {
+    const char *name;
+    enum rad_dtype dtype;
+    double weight_share;
+} formats[] = {
+    {"fp16/bf16", RAD_F16, 1.0}, {"float16", RAD_F16, 1.0}, {"f16", RAD_F16, 1.0},
+    {"bfloat16", RAD_BF16, 1.0}, {"float32", RAD_F32, 1.0}, {"f32", RAD_F32, 1.0},
+    {"w8a8", RAD_INT8, 1.0},     {"w8a16", RAD_F16, 0.5},   {"w4a16", RAD_F16, 0.25},
+};
+
+static enum rad_status format_of(const char *name, enum rad_dtype *dtype, double *share,
+                                 struct rad_err *err)
+{
+    *share = 1.0;
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (strcmp(formats[i].name, name) == 0) {
+            *dtype = formats[i].dtype;
+            *share = formats[i].weight_share;
+            return RAD_OK;
+        }
+    return rad_dtype_parse(name, dtype, err);
+}
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+static enum rad_status gemm_op(const struct ops_table *t, size_t row, enum rad_dtype dtype,
+                               struct rad_op *op, struct rad_err *err)
+{
+    int64_t m = 0, n = 0, k = 0, batch = 1;
+    RAD_TRY(number(t, row, C_M, 0, &m, err));
+    RAD_TRY(number(t, row, C_N, 0, &n, err));
+    RAD_TRY(number(t, row, C_K, 0, &k, err));
+    if (strcmp(text_of(t, row, C_OP), "bmm") == 0)
+        RAD_TRY(number(t, row, C_BATCH, 1, &batch, err));
+    *op = rad_op_gemm(m * batch, n, k, dtype);
+    op->weight_bytes *= (double)batch; /* a bmm has as many right-hand sides */
+    return RAD_OK;
+}
+
+/* seq queries per sequence, the last of which sees kv keys, each before it one key less. */
+static enum rad_status attend_op(const struct ops_table *t, size_t row, enum rad_dtype dtype,
+                                 struct rad_op *op, struct rad_err *err)
+{
+    int64_t batch = 1, seq = 1, kv = 0, heads = 0, kv_heads = 0, dim = 0;
+    RAD_TRY(number(t, row, C_BATCH, 1, &batch, err));
+    RAD_TRY(number(t, row, C_SEQ, 1, &seq, err));
+    RAD_TRY(number(t, row, C_KV, seq, &kv, err));
+    RAD_TRY(number(t, row, C_HEADS, 0, &heads, err));
+    RAD_TRY(number(t, row, C_KV_HEADS, heads, &kv_heads, err));
+    RAD_TRY(number(t, row, C_HEAD_DIM, 0, &dim, err));
+    if (seq > kv || kv_heads > heads || heads > INT32_MAX || dim > INT32_MAX || batch > INT32_MAX)
+        return rad_fail(err, RAD_E_RANGE, "expected seq <= kv and kv_heads <= heads");
+    const struct rad_attend_shape shape = {
+        .m = batch * seq,
+        .n_keys = batch * (seq * kv - seq * (seq - 1) / 2),
+        .kv_read_keys = batch * kv,
+        .heads = (int32_t)heads,
+        .kv_heads = (int32_t)kv_heads,
+        .head_dim = (int32_t)dim,
+        .n_seq = (int32_t)batch,
+    };
+    *op = rad_op_attend(&shape, dtype);
+    return RAD_OK;
+}
+
+static const struct {
+    const char *op;
+    enum rad_op_kind kind;
+} kinds[] = {
+    {"gemm", RAD_OP_GEMM},
+    {"bmm", RAD_OP_GEMM},
+    {"attention", RAD_OP_ATTEND},
+    {"attention_prefill", RAD_OP_ATTEND},
+    {"attention_decode", RAD_OP_ATTEND},
+    {"attend", RAD_OP_ATTEND},
+    {"layernorm", RAD_OP_NORM},
+    {"rmsnorm", RAD_OP_NORM},
+    {"norm", RAD_OP_NORM},
+    {"activation", RAD_OP_ACT},
+    {"act", RAD_OP_ACT},
+    {"add", RAD_OP_ADD},
+    {"elementwise", RAD_OP_ADD},
+    {"rope", RAD_OP_ROPE},
+    {"gather", RAD_OP_GATHER},
+    {"embedding", RAD_OP_EMBED},
+    {"embed", RAD_OP_EMBED},
+    {"softmax", RAD_OP_SOFTMAX},
+};
+
+/* batch x seq rows of `hidden`. An activation that is not gated reads one input, not two. */
+static enum rad_status vector_op(const struct ops_table *t, size_t row, enum rad_op_kind kind,
+                                 enum rad_dtype dtype, struct rad_op *op, struct rad_err *err)
+{
+    int64_t batch = 0, seq = 1, hidden = 0;
+    RAD_TRY(number(t, row, C_BATCH, 0, &batch, err));
+    RAD_TRY(number(t, row, C_SEQ, 1, &seq, err));
+    RAD_TRY(number(t, row, C_HIDDEN, 0, &hidden, err));
+    *op = rad_op_vector(kind, batch * seq, hidden, dtype);
+    if (kind == RAD_OP_ACT && strstr(text_of(t, row, C_NOTES), "gated") == NULL) {
+        op->act_bytes *= 2.0 / 3.0;
+        op->flop *= 8.0 / 5.0; /* GELU beside SwiGLU, per output */
+    }
+    return RAD_OK;
+}
+
+static bool is_link(const char *name)
+{
+    static const char *const links[] = {"allreduce", "allgather", "reducescatter", "alltoall",
+                                        "sendrecv"};
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        if (strcmp(links[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* N = bytes, tp = ranks. */
+static enum rad_status link_of(const struct ops_table *t, size_t row, struct rad_link *link,
+                               struct rad_err *err)
+{
+    int64_t bytes = 0, ranks = 0;
+    RAD_TRY(number(t, row, C_N, 0, &bytes, err));
+    RAD_TRY(number(t, row, C_TP, 0, &ranks, err));
+    if (ranks < 2)
+        return rad_fail(err, RAD_E_RANGE, "column tp: expected at least 2 devices");
+    *link = (struct rad_link){text_of(t, row, C_OP), (double)bytes, (double)ranks};
+    return RAD_OK;
+}
+
+static enum rad_status op_of(const struct ops_table *t, size_t row, struct rad_op *op,
+                             struct rad_err *err)
+{
+    const char *name = text_of(t, row, C_OP);
+    enum rad_dtype dtype = RAD_F16;
+    double share = 1.0;
+    size_t i = 0;
+    while (i < sizeof kinds / sizeof kinds[0] && strcmp(kinds[i].op, name) != 0)
+        i++;
+    if (i == sizeof kinds / sizeof kinds[0])
+        return rad_fail(err, RAD_E_UNSUPPORTED, "op '%.32s' is none that hardware models cost",
+                        name);
+    RAD_TRY(format_of(text_of(t, row, C_DTYPE), &dtype, &share, err));
+    if (kinds[i].kind == RAD_OP_GEMM)
+        RAD_TRY(gemm_op(t, row, dtype, op, err));
+    else if (kinds[i].kind == RAD_OP_ATTEND)
+        RAD_TRY(attend_op(t, row, dtype, op, err));
+    else
+        RAD_TRY(vector_op(t, row, kinds[i].kind, dtype, op, err));
+    op->weight_bytes *= share;
+    if (strstr(text_of(t, row, C_NOTES), "l2hot") != NULL)
+        op->weight_set_bytes = op->weight_bytes; /* measured with weights that stay in the cache */
+    return RAD_OK;
+}
+
+/* Words of the row's software: of its source, and the ways of running that notes tell of. */
+static void software_of(const struct ops_table *t, size_t row, char out[OPS_SOFTWARE])
+{
+    static const struct {
+        const char *note, *word;
+    } modes[] = {{"eager", " eager"},
+                 {"graph", " graph"},
+                 {"event_incl_launch", " launched"},
+                 {"devices_per_node=1;", " node1"},
+                 {"devices_per_node=2;", " node2"},
+                 {"devices_per_node=4;", " node4"},
+                 {"devices_per_node=8;", " node8"}};
+    const char *source = text_of(t, row, C_SOURCE), *notes = text_of(t, row, C_NOTES);
+    snprintf(out, OPS_SOFTWARE, "%.32s", *source != '\0' ? source : "measured");
+    for (char *at = out; *at != '\0'; at++)
+        *at = *at == '-' || *at == '"' || *at == '\\' || (unsigned char)*at < ' ' ? ' ' : *at;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+        if (strstr(notes, modes[i].note) != NULL && strlen(out) + 10 < OPS_SOFTWARE)
+            strcat(out, modes[i].word);
+}
+
+/* A positive number, 0 if the cell is empty or not there. */
+static enum rad_status measure(const struct ops_table *t, size_t row, int column, double *out,
+                               struct rad_err *err)
+{
+    const char *text = text_of(t, row, column);
+    char *end = NULL;
+    *out = 0.0;
+    if (*text == '\0')
+        return RAD_OK;
+    *out = strtod(text, &end);
+    return end != text && *end == '\0' && *out > 0.0 && *out < 1e12
+               ? RAD_OK
+               : rad_fail(err, RAD_E_RANGE,
+                          "column %s: expected a positive number but found '%.32s'",
+                          columns[column], text);
+}
+
+enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *out,
+                        struct rad_err *err)
+{
+    const bool link = is_link(text_of(t, row, C_OP));
+    *out = (struct ops_row){.m = {.row = row + 1}};
+    software_of(t, row, out->software);
+    out->m.software = out->software;
+    if (link)
+        RAD_TRY(link_of(t, row, &out->m.link, err));
+    else
+        RAD_TRY(op_of(t, row, &out->m.op, err));
+    RAD_TRY(measure(t, row, C_ENERGY, &out->m.energy_j, err));
+    RAD_TRY(measure(t, row, C_LATENCY, &out->m.latency_s, err));
+    out->m.latency_s /= 1e6;
+    out->hot = strstr(text_of(t, row, C_NOTES), "l2hot") != NULL;
+    return RAD_OK;
+}
+
+bool ops_has_sources(const struct ops_table *t)
+{
+    return t->at[C_SOURCE] >= 0;
+}
+
+enum rad_status ops_open(struct ops_table *t, const char *path, struct rad_err *err)
+{
+    t->path = path;
+    RAD_TRY(csv_read(&t->csv, path, err));
+    for (int i = 0; i < OPS_N_COLUMN; i++)
+        t->at[i] = csv_find(&t->csv, columns[i]);
+    if (t->at[C_OP] < 0 || t->at[C_DTYPE] < 0)
+        return rad_fail(err, RAD_E_PARSE, "%s:1: expected columns op and dtype", path);
+    return RAD_OK;
+}
+
+void ops_close(struct ops_table *t)
+{
+    csv_free(&t->csv);
+}

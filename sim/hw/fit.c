@@ -1,0 +1,134 @@
+/* fit.c - choosing and evaluating fits: no allocation, no files. */
+#include "hw/fit.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t rad_surface_cells(const struct rad_surface *s)
+{
+    size_t n = s->n_axis > 0 ? 1 : 0;
+    for (int i = 0; i < s->n_axis; i++)
+        n *= (size_t)s->n_knot[i];
+    return n;
+}
+
+/* The interval of knots[n] that holds x and the share of its upper end. */
+static int interval(const double *knots, int n, double x, double *share)
+{
+    int i = 0;
+    while (i + 2 < n && x >= knots[i + 1])
+        i++;
+    *share = n > 1 ? (x - knots[i]) / (knots[i + 1] - knots[i]) : 0.0;
+    *share = fmin(1.0, fmax(0.0, *share));
+    return i;
+}
+
+bool rad_surface_corners(const struct rad_surface *s, const double x[RAD_LAW_N_AXIS],
+                         int cell[RAD_SURFACE_CORNERS], double share[RAD_SURFACE_CORNERS])
+{
+    bool outside = false;
+    int n = 1;
+    cell[0] = 0;
+    share[0] = 1.0;
+    for (int a = 0; a < s->n_axis; a++) {
+        const double at = log2(fmax(x[a], 1e-9));
+        const int last = s->n_knot[a] - 1;
+        double up = 0.0;
+        const int i = interval(s->knot[a], s->n_knot[a], at, &up);
+        outside = outside || at < s->knot[a][0] - 1e-6 || at > s->knot[a][last] + 1e-6;
+        for (int c = 0; c < n; c++) {
+            cell[n + c] = cell[c] * s->n_knot[a] + (i < last ? i + 1 : i);
+            share[n + c] = share[c] * up;
+            cell[c] = cell[c] * s->n_knot[a] + i;
+            share[c] *= 1.0 - up;
+        }
+        n *= 2;
+    }
+    for (; n < RAD_SURFACE_CORNERS; n++)
+        cell[n] = 0, share[n] = 0.0;
+    return outside;
+}
+
+void rad_fit_time(const struct rad_fit *fit, const struct rad_chip *chip,
+                  const struct rad_work *work, struct rad_law_time *out, bool *extrapolated)
+{
+    fit->law->time(fit->p, chip, work, out);
+    *extrapolated = false;
+    if (fit->surface.n_axis == 0)
+        return;
+    double x[RAD_LAW_N_AXIS], share[RAD_SURFACE_CORNERS], log_ratio = 0.0;
+    int cell[RAD_SURFACE_CORNERS];
+    fit->law->place(work, x);
+    *extrapolated = rad_surface_corners(&fit->surface, x, cell, share);
+    if (fit->surface.log_ratio == NULL)
+        return;
+    for (int c = 0; c < 1 << fit->surface.n_axis; c++)
+        log_ratio += share[c] * (double)fit->surface.log_ratio[cell[c]];
+    const double ratio = exp(log_ratio);
+    out->time_s *= ratio;
+    out->compute_s *= ratio;
+    out->memory_s *= ratio;
+    out->overhead_s *= ratio;
+}
+
+double rad_power_w(const struct rad_power *power, const struct rad_work *work, double time_s)
+{
+    const double bytes = work->weight_bytes + work->act_bytes + work->kv_bytes;
+    const double asked = power->idle_w +
+                         (work->flop * power->flop_j + bytes * power->byte_j) / time_s;
+    const double r = asked < power->cap_w ? asked / power->cap_w : power->cap_w / asked,
+                 r3 = r * r * r;
+    return fmin(asked, power->cap_w) / cbrt(sqrt(1.0 + r3 * r3)); /* a smooth minimum, p = 6 */
+}
+
+const char *rad_fit_format(const struct rad_op *op)
+{
+    const char *name = rad_dtype_name(op->dtype);
+    if (op->kind != RAD_OP_GEMM || !(op->weight_bytes > 0.0))
+        return name;
+    const double share = op->weight_bytes /
+                         ((double)op->n * (double)op->k * rad_dtype_bytes(op->dtype));
+    return share < 0.3 ? "w4a16" : share < 0.6 ? "w8a16" : name;
+}
+
+static bool is_half(const char *format)
+{
+    return strcmp(format, "fp16") == 0 || strcmp(format, "bf16") == 0;
+}
+
+/* How many words of `words` are in text. */
+static int words_in(const char *words, const char *text)
+{
+    int n = 0;
+    for (const char *at = words; *at != '\0';) {
+        char word[48];
+        const size_t len = strcspn(at, " ");
+        memcpy(word, at, len < sizeof word ? len : 0);
+        word[len < sizeof word ? len : 0] = '\0';
+        n += len > 0 && strstr(text, word) != NULL;
+        at += len + (at[len] == ' ');
+    }
+    return n;
+}
+
+const struct rad_fit *rad_fit_find(const struct rad_fit *fits, size_t n,
+                                   const struct rad_fit_key *key)
+{
+    const struct rad_fit *best = NULL;
+    double best_score = -1.0;
+    for (size_t i = 0; i < n; i++) {
+        const struct rad_fit *f = &fits[i];
+        const bool exact = strcmp(f->format, key->format) == 0;
+        if (strcmp(f->op, key->op) != 0 ||
+            (!exact && !(is_half(f->format) && is_half(key->format))))
+            continue;
+        double score = key->software ? 100.0 * words_in(f->software, key->software) + exact : 0.0;
+        if (f->head_dim > 0.0 && key->head_dim > 0.0)
+            score += 90.0 / (1.0 + fabs(log2(f->head_dim / key->head_dim)));
+        if (score > best_score) {
+            best = f;
+            best_score = score;
+        }
+    }
+    return best;
+}

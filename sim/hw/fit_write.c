@@ -1,0 +1,83 @@
+/* fit_write.c - a fit as the YAML that fit_read.c reads. */
+#include "hw/fit.h"
+
+#include <math.h>
+
+/* Scales that keep the numbers readable. */
+static const struct {
+    enum rad_dim dim;
+    double scale;
+    const char *unit;
+} units[] = {
+    {RAD_DIM_S, 1e6, " us"},
+    {RAD_DIM_W, 1.0, " W"},
+    {RAD_DIM_J_PER_FLOP, 1e12, " pJ/FLOP"},
+    {RAD_DIM_J_PER_BYTE, 1e12, " pJ/B"},
+};
+
+static void put_value(struct rad_buf *to, enum rad_dim dim, double value)
+{
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (units[i].dim == dim) {
+            rad_buf_printf(to, "%.5g%s", value * units[i].scale, units[i].unit);
+            return;
+        }
+    rad_buf_printf(to, "%.5g", value);
+}
+
+static void put_surface(struct rad_buf *to, const struct rad_fit *fit)
+{
+    const struct rad_surface *s = &fit->surface;
+    if (s->n_axis == 0)
+        return;
+    rad_buf_add(to, "    knots:\n");
+    for (int a = 0; a < s->n_axis; a++) {
+        rad_buf_printf(to, "      %s:", fit->law->axes[a].key);
+        for (int i = 0; i < s->n_knot[a]; i++)
+            rad_buf_printf(to, " %.10g", exp2(s->knot[a][i]));
+        rad_buf_add(to, "\n");
+    }
+    if (s->log_ratio == NULL)
+        return;
+    rad_buf_add(to, "    surface: >-");
+    const int row = s->n_knot[s->n_axis - 1];
+    for (size_t i = 0, wide = 0; i < rad_surface_cells(s); i++, wide += 5) {
+        const bool fresh = i % (size_t)row == 0 && (wide > 70 || i == 0);
+        wide = fresh ? 0 : wide;
+        rad_buf_printf(to, "%s%.0f", fresh ? "\n      " : " ",
+                       round(1000.0 * (double)s->log_ratio[i]) + 0.0);
+    }
+    rad_buf_add(to, "\n");
+}
+
+void rad_fit_write(struct rad_buf *to, const struct rad_fit *fit)
+{
+    rad_buf_printf(to, "  - op: %s\n    format: %s\n    software: \"%s\"\n    data: \"%s\"\n",
+                   fit->op, fit->format, fit->software, fit->data);
+    if (fit->head_dim > 0.0)
+        rad_buf_printf(to, "    head_dim: %.0f\n", fit->head_dim);
+    rad_buf_printf(to, "    rows: %.0f\n    ape: %.4g\n    lo: %.4g\n    hi: %.4g\n    law:\n",
+                   fit->rows, fit->ape_frac, fit->lo_ratio, fit->hi_ratio);
+    for (int i = 0; i < fit->law->n_param; i++) {
+        rad_buf_printf(to, "      %s: ", fit->law->params[i].key);
+        put_value(to, fit->law->params[i].dim, fit->p[i]);
+        rad_buf_add(to, "\n");
+    }
+    if (fit->power.cap_w > 0.0) {
+        const struct {
+            const char *key;
+            enum rad_dim dim;
+            double value;
+        } rows[] = {{"idle", RAD_DIM_W, fit->power.idle_w},
+                    {"flop", RAD_DIM_J_PER_FLOP, fit->power.flop_j},
+                    {"byte", RAD_DIM_J_PER_BYTE, fit->power.byte_j},
+                    {"cap", RAD_DIM_W, fit->power.cap_w}};
+        rad_buf_add(to, "    power:\n");
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            rad_buf_printf(to, "      %s: ", rows[i].key);
+            put_value(to, rows[i].dim, rows[i].value);
+            rad_buf_add(to, "\n");
+        }
+    }
+    put_surface(to, fit);
+}

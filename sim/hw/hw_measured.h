@@ -1,0 +1,69 @@
+/* hw_measured.h - predictions with intervals, and profiles fitted to measurements. Part of hw.h. */
+#ifndef RAD_HW_MEASURED_H
+#define RAD_HW_MEASURED_H
+
+#include "base/buf.h"
+#include "hw/hw.h"
+
+/* A transfer between `ranks` devices: allreduce allgather reducescatter alltoall sendrecv. */
+struct rad_link {
+    const char *kind;
+    double bytes, ranks;
+};
+
+struct rad_prediction {
+    struct rad_cost cost;
+    double lo_s, hi_s; /* 80 % of held-out measurements lie between, see the profile's fit */
+    bool extrapolated; /* no fit for this operation, or a shape outside those it was fitted on */
+    const char *data;  /* what the fit was fitted on; NULL: class defaults */
+};
+
+/* rad_hw_cost with an interval. software: words such as "vllm 0.22" that choose among the fits of
+ * the profile, NULL for its first. errors: RAD_E_UNSUPPORTED */
+RAD_MUST_CHECK enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op,
+                                              const char *software, struct rad_prediction *out,
+                                              struct rad_err *err);
+/* errors: RAD_E_UNSUPPORTED (the profile has no fit for such transfers), RAD_E_ARG */
+RAD_MUST_CHECK enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *link,
+                                                   const char *software, struct rad_prediction *out,
+                                                   struct rad_err *err);
+
+/* ---- calibrating on measured kernels ------------------------------------------------------ */
+
+struct rad_measured {
+    struct rad_op op;
+    struct rad_link link; /* instead of op if bytes > 0 */
+    double latency_s;
+    double energy_j;      /* of the board; 0: not measured */
+    const char *software; /* words; rows of equal software are fitted together */
+    size_t row;           /* for messages */
+};
+
+/* Held-out errors of one fit: rows are left out by shape (GEMM: n and k; attention: heads; vector
+ * operations: width; transfers: size), five parts in turn, never at random. */
+struct rad_fit_report {
+    const char *op, *format, *software; /* valid during the call back */
+    double head_dim;                    /* 0: any */
+    size_t rows;
+    double median_ape, mape, p90_ape, bias, coverage; /* fractions; coverage of lo..hi */
+    double energy_median_ape;                         /* NaN: no energies */
+    const char *params;                               /* "floor 3.9e-06 (4 %), ..." */
+};
+
+struct rad_calibration {
+    const char *data; /* name of the data, for the profile */
+    bool fresh;       /* start from the law alone, not from the profile's fits */
+    size_t points;    /* > 0: fit only on so many rows of each group, evenly spaced */
+    void (*report)(void *ctx, const struct rad_fit_report *report);
+    void (*bad_row)(void *ctx, size_t row, double ratio); /* measured / fitted, far outside */
+    void *ctx;
+};
+
+/* Fit rows[n] and write to *yaml the profile's text with its fits for those operations replaced.
+ * errors: RAD_E_UNSUPPORTED (this class of machine takes no fits), RAD_E_RANGE (too few rows),
+ * RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_hw_calibrate(const rad_hw *hw, const struct rad_measured *rows,
+                                                size_t n, const struct rad_calibration *options,
+                                                struct rad_buf *yaml, struct rad_err *err);
+
+#endif

@@ -1,0 +1,221 @@
+/* refit.c - a law and its surface on one group of rows, and again without each fold. */
+#include "hw/refit.h"
+
+#include "hw/least.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A smaller part of the rows: those that the law, or a fold's surface, is fitted on. */
+struct part {
+    const struct rad_refit *r;
+    const struct rad_fit *fit;
+    const size_t *index; /* [n] rows */
+};
+
+static double law_log(const struct rad_fit *fit, const struct rad_chip *chip,
+                      const struct rad_work *work)
+{
+    struct rad_law_time t;
+    bool outside;
+    rad_fit_time(fit, chip, work, &t, &outside);
+    return log(t.time_s);
+}
+
+double rad_refit_error(const struct rad_refit *r, const struct rad_fit *fit, size_t i)
+{
+    return r->rows->log_s[i] - law_log(fit, r->chip, &r->rows->work[i]);
+}
+
+static double residual(const void *ctx, const double *p, size_t i)
+{
+    const struct part *part = ctx;
+    const size_t row = part->index[i];
+    struct rad_fit fit = *part->fit; /* with the surface that it starts from, if any */
+    memcpy(fit.p, p, sizeof fit.p);
+    return -rad_refit_error(part->r, &fit, row);
+}
+
+/* Fit the parameters of fit->law on rows index[n], thinned evenly. */
+static enum rad_status fit_law(struct rad_refit *r, struct rad_fit *fit, const size_t *index,
+                               size_t n, int rounds, struct rad_err *err)
+{
+    const size_t step = (n + RAD_REFIT_LAW_ROWS - 1) / RAD_REFIT_LAW_ROWS;
+    size_t *thin = malloc(n * sizeof *thin + 1);
+    double *weight = malloc(n * sizeof *weight + 1);
+    struct rad_least l = {.n_param = fit->law->n_param, .rounds = rounds, .residual = residual};
+    enum rad_status status = RAD_E_NOMEM;
+    if (thin != NULL && weight != NULL) {
+        for (size_t i = 0; i < n; i += step, l.n_row++) {
+            thin[l.n_row] = index[i];
+            weight[l.n_row] = r->rows->weight[index[i]];
+        }
+        for (int j = 0; j < l.n_param; j++) {
+            const struct rad_law_param *p = &fit->law->params[j];
+            l.min[j] = p->min;
+            l.max[j] = p->max;
+            l.start[j] = r->from ? r->from->p[j] : p->start;
+            l.sd[j] = r->from ? fmin(p->sd, 0.5) : p->sd;
+        }
+        const struct part part = {r, fit, thin};
+        l.weight = weight;
+        l.ctx = &part;
+        double p[RAD_LAW_N_PARAM];
+        memcpy(p, fit->p, sizeof p);
+        status = rad_least_fit(&l, p, r->param_sd, err);
+        memcpy(fit->p, p, sizeof p);
+    } else {
+        (void)rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", n);
+    }
+    free(weight);
+    free(thin);
+    return status;
+}
+
+/* The surface on rows index[n] under the fitted law, with the knots of `like` (or new ones). */
+static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fit,
+                                   const struct rad_surface *like, const size_t *index, size_t n,
+                                   struct rad_err *err)
+{
+    double(*x)[RAD_LAW_N_AXIS] = malloc(n * sizeof *x + 1);
+    double *memory = malloc(2 * n * sizeof *memory + 1);
+    enum rad_status status = RAD_OK;
+    if (x == NULL || memory == NULL) {
+        status = rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", n);
+    } else {
+        const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, memory,
+                                              memory + n};
+        fit->surface = (struct rad_surface){0};
+        for (size_t i = 0; i < n; i++) {
+            memcpy(x[i], r->rows->x[index[i]], sizeof x[i]);
+            memory[i] = rad_refit_error(r, fit, index[i]);
+            memory[n + i] = r->rows->weight[index[i]];
+        }
+        if (like != NULL)
+            fit->surface = *like;
+        else
+            rad_surface_knots(&fit->surface, fit->law, &rows);
+        fit->surface.log_ratio = NULL;
+        if (fit->surface.n_axis > 0)
+            status = rad_surface_fit(&fit->surface, &rows, fit->law->smooth, err);
+    }
+    free(memory);
+    free(x);
+    return status;
+}
+
+static bool keeps_surface(size_t n)
+{
+    return n < 60;
+}
+
+/* Without one fold: predictions of its rows into held_out. */
+static enum rad_status leave_out(struct rad_refit *r, const struct rad_fit *whole, int fold,
+                                 size_t *index, struct rad_err *err)
+{
+    const struct rad_group_rows *g = r->rows;
+    struct rad_fit fit = *whole;
+    double sd[RAD_LAW_N_PARAM];
+    size_t n = 0;
+    for (size_t i = 0; i < g->n; i++)
+        if (g->fold[i] != fold)
+            index[n++] = i;
+    if (n == g->n || n == 0)
+        return RAD_OK;
+    const bool keep = keeps_surface(g->n);
+    if (!keep)
+        fit.surface = (struct rad_surface){0};
+    memcpy(sd, r->param_sd, sizeof sd); /* of the whole fit: not of this one */
+    enum rad_status status = fit_law(r, &fit, index, n, 2, err);
+    memcpy(r->param_sd, sd, sizeof sd);
+    if (status == RAD_OK && !keep)
+        status = fit_surface(r, &fit, &whole->surface, index, n, err);
+    for (size_t i = 0; status == RAD_OK && i < g->n; i++)
+        if (g->fold[i] == fold)
+            g->held_out[i] = g->log_s[i] - rad_refit_error(r, &fit, i);
+    if (!keep)
+        free(fit.surface.log_ratio);
+    return status;
+}
+
+/* ---- power ------------------------------------------------------------------------------ */
+
+static double power_residual(const void *ctx, const double *p, size_t i)
+{
+    const struct part *part = ctx;
+    const struct rad_group_rows *g = part->r->rows;
+    const size_t row = part->index[i];
+    const struct rad_power power = {p[0], p[1], p[2], p[3]};
+    const double time_s = exp(g->log_s[row]);
+    return log(rad_power_w(&power, &g->work[row], time_s) * time_s / g->joules[row]);
+}
+
+/* Board power on rows of at least 100 us that have an energy; nothing if there are under 30. */
+static enum rad_status fit_power(struct rad_refit *r, struct rad_fit *fit, size_t *index,
+                                 struct rad_err *err)
+{
+    const struct rad_group_rows *g = r->rows;
+    struct rad_least l = {.n_param = 4,
+                          .rounds = 4,
+                          .min = {1, 1e-15, 1e-13, 10},
+                          .max = {1e4, 1e-10, 1e-8, 1e5},
+                          .start = {100, 6e-13, 5e-11, 600},
+                          .sd = {1, 1, 1, 1},
+                          .residual = power_residual};
+    const struct part part = {r, fit, index};
+    double p[RAD_LAW_N_PARAM] = {100, 6e-13, 5e-11, 600}, most = 0.0;
+    for (size_t i = 0; i < g->n; i++)
+        if (g->joules[i] > 0.0 && g->log_s[i] >= log(100e-6)) {
+            index[l.n_row++] = i;
+            most = fmax(most, g->joules[i] / exp(g->log_s[i]));
+        }
+    if (l.n_row < 30)
+        return RAD_OK;
+    l.ctx = &part;
+    l.start[3] = p[3] = most;
+    RAD_TRY(rad_least_fit(&l, p, NULL, err));
+    fit->power = (struct rad_power){p[0], p[1], p[2], p[3]};
+    return RAD_OK;
+}
+
+static enum rad_status copy_surface(struct rad_surface *to, const struct rad_surface *from,
+                                    struct rad_err *err)
+{
+    const size_t bytes = rad_surface_cells(from) * sizeof *from->log_ratio;
+    *to = *from;
+    if (from->log_ratio == NULL)
+        return RAD_OK;
+    to->log_ratio = malloc(bytes);
+    if (to->log_ratio == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for a surface");
+    memcpy(to->log_ratio, from->log_ratio, bytes);
+    return RAD_OK;
+}
+
+enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct rad_err *err)
+{
+    const struct rad_group_rows *g = r->rows;
+    size_t *index = malloc(g->n * sizeof *index + 1);
+    if (index == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", g->n);
+    for (size_t i = 0; i < g->n; i++)
+        index[i] = i;
+    for (int j = 0; j < fit->law->n_param; j++)
+        fit->p[j] = r->from ? r->from->p[j] : fit->law->params[j].start;
+    enum rad_status status = RAD_OK;
+    if (r->from != NULL && keeps_surface(g->n))
+        status = copy_surface(&fit->surface, &r->from->surface, err);
+    if (status == RAD_OK)
+        status = fit_law(r, fit, index, g->n, 5, err);
+    if (status == RAD_OK && !keeps_surface(g->n))
+        status = fit_surface(r, fit, NULL, index, g->n, err);
+    for (size_t i = 0; i < g->n; i++)
+        g->held_out[i] = g->log_s[i] - rad_refit_error(r, fit, i);
+    for (int fold = 0; status == RAD_OK && fold < RAD_REFIT_FOLDS; fold++)
+        status = leave_out(r, fit, fold, index, err);
+    if (status == RAD_OK)
+        status = fit_power(r, fit, index, err);
+    free(index);
+    return status;
+}

@@ -1,0 +1,35 @@
+/* refit.h - one fit from the rows of one group, with its held-out errors. Private to hw/. */
+#ifndef RAD_HW_REFIT_H
+#define RAD_HW_REFIT_H
+
+#include "hw/fit.h"
+#include "hw/surface.h"
+
+enum { RAD_REFIT_FOLDS = 5, RAD_REFIT_LAW_ROWS = 1000 };
+
+/* Rows of one operation, format and software, as columns. */
+struct rad_group_rows {
+    size_t n;
+    struct rad_work *work;
+    double (*x)[RAD_LAW_N_AXIS];
+    double *log_s, *weight, *joules, *held_out; /* held_out: ln of the prediction without the row */
+    int *fold;
+    uint64_t *shape; /* equal: held out together */
+    size_t *row;
+};
+
+struct rad_refit {
+    const struct rad_chip *chip;
+    const struct rad_group_rows *rows;
+    const struct rad_fit *from; /* parameters and surface to start from, or NULL */
+    double param_sd[RAD_LAW_N_PARAM];
+};
+
+/* Law, surface, power and held-out predictions into *fit, whose law is set. Few rows keep the
+ * surface of `from`. errors: RAD_E_NOMEM, RAD_E_RANGE */
+enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct rad_err *err);
+
+/* The fit's ln(measured / predicted) of row i. */
+double rad_refit_error(const struct rad_refit *r, const struct rad_fit *fit, size_t i);
+
+#endif

@@ -1,0 +1,25 @@
+/* surface.h - fitting the correction surface of a fit. Private to hw/. */
+#ifndef RAD_HW_SURFACE_H
+#define RAD_HW_SURFACE_H
+
+#include "hw/fit.h"
+
+struct rad_surface_rows {
+    size_t n;
+    const double (*x)[RAD_LAW_N_AXIS]; /* [n] coordinates */
+    const double *r, *weight;          /* [n] ln(measured / law), weights */
+};
+
+/* Knots of the law that lie within the data, their ends at its ends; then fewer until there are at
+ * least four rows for three cells. No axis is left if there are too few rows for any surface. */
+void rad_surface_knots(struct rad_surface *s, const struct rad_law *law,
+                       const struct rad_surface_rows *rows);
+
+/* Penalised least squares with Huber weights: minimises sum w (r - s(x))^2 + smooth sum (second
+ * differences along each axis)^2 + 0.03 sum s^2. log_ratio is malloc'ed. (P. Eilers, B. Marx,
+ * "Flexible smoothing with B-splines and penalties", 1996; here of degree 1.)
+ * errors: RAD_E_NOMEM, RAD_E_RANGE (singular) */
+enum rad_status rad_surface_fit(struct rad_surface *s, const struct rad_surface_rows *rows,
+                                double smooth, struct rad_err *err);
+
+#endif
