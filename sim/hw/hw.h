@@ -142,7 +142,7 @@ struct rad_host_rates {
     double bf16_peak_flop_per_s, int8_peak_flop_per_s; /* of all threads; 0: not offered */
     /* [0] one thread, [1] n_threads; C[m][n] = A W, n = k = size, m = rows */
     double gemm_flop_per_s[2][RAD_HOST_N_SIZE][RAD_HOST_N_M];
-    /* bf16 with matrix units, one thread, [0][0] = 0: not measured */
+    /* weights in bf16, one thread, [0][0] = 0: not measured */
     double bf16_gemm_flop_per_s[RAD_HOST_N_SIZE][RAD_HOST_N_M];
     double l2_bytes, l2_bytes_per_s;  /* of all cores in use: capacity, read bandwidth */
     double l3_bytes, l3_bytes_per_s;  /* usable share of the last level */

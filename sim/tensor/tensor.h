@@ -158,9 +158,10 @@ struct rad_probe_time {
     double best_s, median_s; /* of one repetition */
 };
 
-/* C[m][n] = A[m][k] W^T as rad_linear does it, with the same weights again and again. */
+/* y[m][n] = x[m][k] W^T as inference does it, by rad_mat_mul in float32 with weights of this type,
+ * the same ones again and again. */
 struct rad_probe_gemm {
-    enum rad_gemm_mode mode;
+    enum rad_mat_type weights; /* F32 or BF16 */
     int32_t m, n, k;
 };
 RAD_MUST_CHECK enum rad_status rad_probe_gemm(const struct rad_probe_gemm *shape, double budget_s,

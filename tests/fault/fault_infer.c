@@ -107,7 +107,7 @@ static enum rad_status generate(struct rad_err *err)
 
 static enum rad_status probe(struct rad_err *err)
 {
-    const struct rad_probe_gemm gemm = {RAD_GEMM_F32, 2, 8, 8};
+    const struct rad_probe_gemm gemm = {RAD_MAT_F32, 2, 8, 8};
     const struct rad_probe_attend attend = {2, 4, 1, 8};
     struct rad_probe_time t;
     RAD_TRY(rad_probe_gemm(&gemm, 0.0, &t, err));

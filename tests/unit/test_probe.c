@@ -10,7 +10,7 @@ static void sound(const struct rad_probe_time *t)
     CU_ASSERT(t->median_s >= t->best_s && t->median_s < 10.0);
 }
 
-static double gemm_s(enum rad_gemm_mode mode, int32_t m, int32_t n)
+static double gemm_s(enum rad_mat_type mode, int32_t m, int32_t n)
 {
     const struct rad_probe_gemm shape = {mode, m, n, n};
     struct rad_probe_time t;
@@ -22,11 +22,11 @@ static double gemm_s(enum rad_gemm_mode mode, int32_t m, int32_t n)
 /* 64 times the work is not done in the same time; nothing here runs at a petaflop per second. */
 static void products_take_time(void)
 {
-    const double small = gemm_s(RAD_GEMM_F32, 4, 64), large = gemm_s(RAD_GEMM_F32, 64, 256);
+    const double small = gemm_s(RAD_MAT_F32, 4, 64), large = gemm_s(RAD_MAT_F32, 64, 256);
     CU_ASSERT(large > 2.0 * small);
     CU_ASSERT(2.0 * 64 * 256 * 256 / large < 1e15);
-    CU_ASSERT(gemm_s(RAD_GEMM_BF16, 16, 64) > 0.0);
-    CU_ASSERT(gemm_s(RAD_GEMM_F32, 1, 64) > 0.0);
+    CU_ASSERT(gemm_s(RAD_MAT_BF16, 16, 64) > 0.0);
+    CU_ASSERT(gemm_s(RAD_MAT_F32, 1, 64) > 0.0);
 }
 
 static void reading_takes_time(void)

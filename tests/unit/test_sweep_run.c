@@ -233,7 +233,7 @@ static enum rad_status run_models(struct captures *c, struct rows *rows,
 {
     rad_sweep_spec *spec = spec_of("method: grid\nparameters: {model: [" TMP "model], text: [" TMP
                                    "text], policy: [dense, x], kv: hole, ctx: 32, hw: [tpu-v4,"
-                                   " host]}\n");
+                                   " u280]}\n");
     const struct rad_sweep_provider provider = {c, capture, TMP "r.db.traces"};
     const struct rad_sweep_options opt = {
         .jobs = 2, .provider = &provider, .sink = {rows, rows_done, rows_put, NULL}};
