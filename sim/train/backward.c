@@ -203,7 +203,8 @@ enum rad_status rad_step_router_back(struct shard *s, const struct hop_step *st,
         k->add(ur, du + i * ur, grad + at->b1);
         k->add(ur, du + i * ur, grad + at->hop + (size_t)hop * ur);
         k->add(ur, du + i * ur, grad + at->last + (size_t)(st->last[i] + 1) * ur);
-        k->axpy(ur, rad_router_feature(price[st->idx[i] / s->ctx]), du + i * ur, grad + at->price);
+        k->axpy(ur, rad_router_feature((double)price[st->idx[i] / s->ctx]), du + i * ur,
+                grad + at->price);
     }
     rad_arena_reset(s->arena, mark);
     return RAD_OK;

@@ -115,7 +115,8 @@ enum rad_status rad_step_router(struct shard *s, struct hop_step *st, int32_t ho
         k->add(ur, w + net->router.b1, row);
         k->add(ur, w + net->router.hop + (size_t)hop * ur, row);
         k->add(ur, w + net->router.last + (size_t)(st->last[i] + 1) * ur, row);
-        k->axpy(ur, rad_router_feature(s->price[st->idx[i] / s->ctx]), w + net->router.price, row);
+        k->axpy(ur, rad_router_feature((double)s->price[st->idx[i] / s->ctx]),
+                w + net->router.price, row);
     }
     k->gelu(n * ur, st->ru, u);
     rad_linear(s->gemm, st->n, r, out, u, w + net->router.w2, st->score);

@@ -57,8 +57,9 @@ static enum rad_status decide_router(struct shard *s, struct hop_step *st, int32
     const int32_t n_layer = s->net->card.n_layer;
     RAD_TRY(rad_step_router(s, st, hop, err));
     for (int32_t r = 0; r < st->n; r++)
-        st->dest[r] = best_score(st->score + (size_t)r * (size_t)(n_layer + 1), n_layer,
-                                 rad_router_bonus(s->price[st->idx[r] / s->ctx], hop, n_layer));
+        st->dest[r] =
+            best_score(st->score + (size_t)r * (size_t)(n_layer + 1), n_layer,
+                       rad_router_bonus((double)s->price[st->idx[r] / s->ctx], hop, n_layer));
     return RAD_OK;
 }
 
