@@ -19,7 +19,7 @@ bool rad_bf16_has(void)
 static void round_row(const float *x, int32_t k, uint16_t *out)
 {
     for (int32_t p = 0; p < k; p += VW) {
-        const __mmask16 mask = k - p >= VW ? 0xffff : (__mmask16)((1u << (k - p)) - 1);
+        const __mmask16 mask = (__mmask16)(k - p >= VW ? 0xffffu : (1u << (k - p)) - 1u);
         const __m256i h = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + p));
         _mm256_mask_storeu_epi16(out + p, mask, h);
     }
