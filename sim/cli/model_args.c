@@ -94,12 +94,12 @@ enum rad_status model_args_open(struct model_args *a, struct model_run *run, str
 {
     a->engine.n_slot = 1;
     a->engine.stats = a->stats;
-    RAD_TRY(rad_kv_parse(a->kv, &a->engine.kv, err));
+    RAD_TRY(rad_cli_blame(rad_kv_parse(a->kv, &a->engine.kv, err), err));
     RAD_TRY(rad_model_open(&run->model, a->folder, err));
     if (rad_model_image_side(run->model) > 0 && !a->images)
         return rad_fail(err, RAD_E_ARG, "%s: reads images, not text; use radial classify",
                         a->folder);
-    RAD_TRY(parse_policy(a, run->model, err));
+    RAD_TRY(rad_cli_blame(parse_policy(a, run->model, err), err));
     return rad_pool_open(&run->pool, a->threads, err);
 }
 
