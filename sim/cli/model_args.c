@@ -109,9 +109,8 @@ void model_args_close(struct model_run *run)
     rad_model_close(run->model);
 }
 
-/* The tokens of --text (their last share --tail) or --tokens. */
-static enum rad_status read_tokens(const struct model_args *a, const struct model_run *run,
-                                   struct rad_tokens *out, struct rad_err *err)
+enum rad_status model_args_tokens(const struct model_args *a, const struct model_run *run,
+                                  struct rad_tokens *out, struct rad_err *err)
 {
     const int32_t ctx = a->ctx > 0 ? a->ctx : rad_model_config(run->model)->card.n_ctx;
     *out = (struct rad_tokens){0};
@@ -156,7 +155,7 @@ enum rad_status model_args_eval(const struct model_args *a, const struct model_r
                                 struct rad_eval_result *out, struct rad_err *err)
 {
     struct rad_tokens tokens = {0};
-    enum rad_status status = read_tokens(a, run, &tokens, err);
+    enum rad_status status = model_args_tokens(a, run, &tokens, err);
     if (status == RAD_OK)
         status = model_args_trace(a, run, "eval", &tokens, &sinks.trace, err);
     if (status == RAD_OK) {

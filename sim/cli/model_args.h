@@ -74,6 +74,11 @@ RAD_MUST_CHECK enum rad_status model_args_open(struct model_args *a, struct mode
                                                struct rad_err *err);
 void model_args_close(struct model_run *run);
 
+/* The tokens of --text (their last share --tail) or --tokens; free with rad_tokens_free. */
+RAD_MUST_CHECK enum rad_status model_args_tokens(const struct model_args *a,
+                                                 const struct model_run *run,
+                                                 struct rad_tokens *out, struct rad_err *err);
+
 /* Create --trace if given; *out stays NULL otherwise. */
 RAD_MUST_CHECK enum rad_status model_args_trace(const struct model_args *a,
                                                 const struct model_run *run, const char *source,

@@ -64,7 +64,9 @@ float *rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t 
 
 void rad_cache_drop(struct kv_layer *l, int32_t pos)
 {
-    l->latest[pos] = l->prev[l->latest[pos]];
+    const int32_t i = l->latest[pos];
+    l->latest[pos] = l->prev[i];
+    l->n -= i == l->n - 1;
 }
 
 int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry)
@@ -78,4 +80,13 @@ int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos,
             entry[n++] = i;
     }
     return n;
+}
+
+void rad_engine_undo(rad_engine *e, int32_t slot)
+{
+    struct slot *s = &e->slot[slot];
+    s->n_tok--;
+    for (int32_t l = 0; l < e->model->config.card.n_layer; l++)
+        while (s->layer[l].latest[s->n_tok] >= 0)
+            rad_cache_drop(&s->layer[l], s->n_tok);
 }

@@ -41,6 +41,7 @@ enum rad_status rad_engine_open(rad_engine **out, const rad_model *model,
     e->opt = *opt;
     e->by_layer = !opt->route.policy->any_order;
     e->router = opt->route.policy->needs_router;
+    e->omit.layer = -1;
     e->max_time = e->by_layer ? c->n_layer : c->max_hops;
     enum rad_status status = rad_gemm_open(&e->gemm, RAD_GEMM_F32, err);
     if (status == RAD_OK)

@@ -71,12 +71,18 @@ struct router_price {   /* of a radial policy: a budget between two measured pri
     double upper_frac;  /* share of sequences that take the upper one */
 };
 
+struct omit {      /* what every row leaves out, whatever the policy says */
+    int32_t layer; /* -1: nothing */
+    bool mlp;      /* its attention if not */
+};
+
 struct rad_engine {
     const rad_model *model;
     struct rad_engine_options opt;
     struct router_price price;
     bool by_layer; /* forward-only policy: time is the layer */
     bool router;   /* the router runs after every hop */
+    struct omit omit;
     rad_gemm *gemm;
     rad_arena *arena;
     struct slot *slot;
@@ -99,8 +105,10 @@ void rad_cache_close(struct kv_layer *l);
 void rad_cache_clear(struct kv_layer *l, int32_t n_tok);
 /* Append an entry for (pos, time); returns its K row (V follows), NULL if memory ran out. */
 float *rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time);
-/* Take the newest entry of pos away again. */
+/* Take the newest entry of pos away again; its room, too, if it was the last one written. */
 void rad_cache_drop(struct kv_layer *l, int32_t pos);
+/* Take the last token of a slot away again, with its entries in all layers. */
+void rad_engine_undo(rad_engine *e, int32_t slot);
 /* The keys that queries at time t of positions up to last_pos may see, in position order. */
 int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry);
 

@@ -247,4 +247,29 @@ RAD_MUST_CHECK enum rad_status rad_profiler_result(const rad_profiler *p, struct
                                                    struct rad_err *err);
 void rad_profile_free(struct rad_profile *p);
 
+/* ---- what skipping costs --------------------------------------------------------------------- */
+
+/* One sublayer of one token: its ratios, and the loss of predicting the next token with all
+ * sublayers (nll) and without this one (nll + delta), nats. The tokens before it ran all of theirs;
+ * what the change does to later tokens is not looked at. */
+struct rad_skip_loss {
+    int64_t seq;
+    int32_t pos, layer;
+    bool mlp; /* attention if not */
+    float ratio_in, ratio_out, cos_in_out, nll, delta;
+};
+struct rad_skip_loss_options {
+    int64_t n_token; /* tokens to try, evenly spread; at most all that have a next one */
+    rad_pool *pool;
+    rad_progress *progress;
+    /* Rows by sequence, position, layer, attention first. */
+    enum rad_status (*row)(void *ctx, const struct rad_skip_loss *row, struct rad_err *err);
+    void *ctx;
+};
+/* errors: those of the engine and of row, RAD_E_ARG (no token to predict) */
+RAD_MUST_CHECK enum rad_status rad_skip_loss_run(const rad_model *m,
+                                                 const struct rad_tokens *tokens,
+                                                 const struct rad_skip_loss_options *opt,
+                                                 struct rad_err *err);
+
 #endif

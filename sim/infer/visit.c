@@ -292,7 +292,8 @@ static enum rad_status mlp(rad_engine *e, const struct visit *v, struct work *w,
             norms(e, w->x, w->f, i, s);
             w->st[i].a_mlp = s[0], w->st[i].b_mlp = s[1], w->st[i].c_mlp = s[2];
         }
-        if (look && !keeps(e, s[0], s[1], s[2]))
+        const bool omitted = e->omit.layer == v->layer && e->omit.mlp;
+        if (omitted || (look && !keeps(e, s[0], s[1], s[2])))
             continue;
         w->rec[i].flags |= RAD_HOP_MLP;
         add_up(e, &lw->norm2, w, i);
@@ -307,7 +308,7 @@ static enum rad_status open_work(rad_engine *e, const struct visit *v, struct wo
 {
     const struct rad_card *c = &e->model->config.card;
     const int32_t dq = c->n_head * c->d_head, dkv = c->n_kv * c->d_head;
-    const size_t n = (size_t)v->n;
+    const size_t n = (size_t)v->n, d = (size_t)c->d_model;
     *w = (struct work){.x = floats(e, v->n, c->d_model),
                        .y = floats(e, v->n, c->d_model),
                        .q = floats(e, v->n, dq),
@@ -325,10 +326,10 @@ static enum rad_status open_work(rad_engine *e, const struct visit *v, struct wo
              ? w->x
              : NULL);
     for (int32_t i = 0; i < v->n; i++) {
-        const size_t d = (size_t)c->d_model;
         memcpy(w->x + (size_t)i * d, e->h + (size_t)v->idx[i] * d, d * sizeof *w->x);
         w->pos[i] = e->pos[v->idx[i]];
         w->rec[i].layer = (uint16_t)v->layer;
+        w->drop[i] = e->omit.layer == v->layer && !e->omit.mlp;
         w->st[i] = (struct rad_hop_stat){NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     }
     return RAD_OK;
@@ -343,8 +344,7 @@ enum rad_status rad_visit_run(rad_engine *e, const struct visit *v, struct rad_e
     RAD_TRY(attention(e, v, &w, err));
     RAD_TRY(mlp(e, v, &w, err));
     for (int32_t i = 0; i < v->n; i++) {
-        float *h = e->h + (size_t)v->idx[i] * d;
-        const float *x = w.x + (size_t)i * d;
+        float *h = e->h + (size_t)v->idx[i] * d, *x = w.x + (size_t)i * d;
         struct path *path = &e->path[v->idx[i]];
         e->last[v->idx[i]] = v->layer;
         RAD_TRY(rad_path_add(e, v->idx[i], w.rec[i], &w.st[i], err));
