@@ -94,13 +94,14 @@ enum rad_status model_args_open(struct model_args *a, struct model_run *run, str
 {
     a->engine.n_slot = 1;
     a->engine.stats = a->stats;
+    a->engine.threads = a->threads;
     RAD_TRY(rad_cli_blame(rad_kv_parse(a->kv, &a->engine.kv, err), err));
     RAD_TRY(rad_model_open(&run->model, a->folder, err));
     if (rad_model_image_side(run->model) > 0 && !a->images)
         return rad_fail(err, RAD_E_ARG, "%s: reads images, not text; use radial classify",
                         a->folder);
     RAD_TRY(rad_cli_blame(parse_policy(a, run->model, err), err));
-    return rad_pool_open(&run->pool, a->threads, err);
+    return a->alone ? RAD_OK : rad_pool_open(&run->pool, a->threads, err);
 }
 
 void model_args_close(struct model_run *run)

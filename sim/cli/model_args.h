@@ -13,6 +13,7 @@ struct model_args {
     double tail; /* last share of every text */
     bool stats;
     bool images; /* the command reads images too; others refuse models that do */
+    bool alone;  /* one engine at a time: it has the threads, and there is no pool */
     bool has_seed;
     uint64_t seed;
     struct rad_engine_options engine; /* filled by model_args_open */
@@ -69,7 +70,7 @@ enum {
 void model_args_default(struct model_args *a);
 error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_state *state);
 
-/* Load the model, parse policy and kv, start the pool. */
+/* Load the model, parse policy and kv, start the pool if there is to be one. */
 RAD_MUST_CHECK enum rad_status model_args_open(struct model_args *a, struct model_run *run,
                                                struct rad_err *err);
 void model_args_close(struct model_run *run);

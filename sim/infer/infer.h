@@ -5,7 +5,7 @@
  * visit at time t to layer l attends to itself and to the latest visit at times <= t of each
  * earlier token to l (definitions.md), in prefill and decode alike, so that both agree. Tokens
  * that meet at a layer are one GEMM. Model and options are immutable; an engine belongs to one
- * thread. */
+ * caller and brings threads of its own. */
 #ifndef RAD_INFER_H
 #define RAD_INFER_H
 
@@ -42,8 +42,11 @@ int32_t rad_model_image_side(const rad_model *m);  /* in pixels; 0: a text model
 struct rad_engine_options {
     struct rad_route route;
     enum rad_kv kv;
-    int32_t n_slot; /* sequences kept at once */
-    bool stats;     /* record rad_hop_stat */
+    int32_t n_slot;  /* sequences kept at once */
+    bool stats;      /* record rad_hop_stat */
+    int32_t threads; /* of one forward call; 0: one per CPU. Does not change a bit. */
+    bool bf16;       /* round activations to bfloat16 where weights are bfloat16 and more than 4
+                      * rows meet: faster where the CPU multiplies bfloat16, 3 digits instead of 7 */
 };
 
 typedef struct rad_engine rad_engine;
@@ -136,7 +139,9 @@ struct rad_eval_sinks {
                              struct rad_err *err);
 };
 
-/* Teacher-forced evaluation, windows in parallel on the pool. decode: feed token by token through
+/* Teacher-forced evaluation, windows in parallel on the pool, one engine per thread of the pool;
+ * with fewer windows than threads, engines of several threads each (engine.threads counts only
+ * without a pool). decode: feed token by token through
  * the KV cache instead of whole windows (same numbers within 1e-4 nats). */
 struct rad_eval_options {
     struct rad_engine_options engine;

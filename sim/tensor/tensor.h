@@ -132,8 +132,10 @@ struct rad_attend {
     const float *slope; /* [n_head] ALiBi: slope (position of key - of query) is added to a scaled
                          * score; NULL: none. The gradient knows neither slopes nor skips. */
     const int32_t *q_pos, *k_pos; /* [n_q], [n_k] for slope */
-    float *p;                     /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
-    float *out;                   /* [n_q][ldo] */
+    const int32_t
+        *row;   /* [n_k] key j is row row[j] of k and v; NULL: row j. rad_attend_many only */
+    float *p;   /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
+    float *out; /* [n_q][ldo] */
     int32_t ldo;
 };
 void rad_attend(rad_gemm *g, const struct rad_attend *a);
