@@ -143,6 +143,13 @@ static enum rad_status open_bytes(rad_tokenizer **out, const char *folder, int32
     return rad_tokenizer_open_bytes(out, err);
 }
 
+static bool is_gguf(const char *path)
+{
+    static const char suffix[] = ".gguf";
+    const size_t len = strlen(path), n = sizeof suffix - 1;
+    return len > n && strcmp(path + len - n, suffix) == 0;
+}
+
 /* A folder without a tokenizer. A byte vocabulary is not assumed beside files of another one. */
 static enum rad_status open_none(rad_tokenizer **out, const char *folder, int32_t vocab,
                                  struct rad_err *err)
@@ -165,8 +172,11 @@ static enum rad_status open_none(rad_tokenizer **out, const char *folder, int32_
 enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *folder, int32_t vocab,
                                    struct rad_err *err)
 {
+    struct rad_tokenizer_file inside = {.path = folder};
     bool bytes = false;
     *out = NULL;
+    if (is_gguf(folder))
+        return rad_tokenizer_read(out, &rad_tokenizer_source_gguf, &inside, vocab, err);
     RAD_TRY(asks_for_bytes(folder, &bytes, err));
     if (bytes)
         return open_bytes(out, folder, vocab, err);

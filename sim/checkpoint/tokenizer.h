@@ -58,6 +58,7 @@ extern const struct rad_tokenizer_type rad_tokenizer_type_bpe;
 
 extern const struct rad_tokenizer_source rad_tokenizer_source_spm;  /* tokenizer.model */
 extern const struct rad_tokenizer_source rad_tokenizer_source_json; /* tokenizer.json */
+extern const struct rad_tokenizer_source rad_tokenizer_source_gguf; /* inside a model's file */
 extern const struct rad_tokenizer_source rad_tokenizer_source_bpe;  /* vocab.json and merges.txt */
 
 /* The word mark U+2581, which stands for a blank. */
