@@ -15,7 +15,7 @@
 
 enum { PATTERN_MAX = 4096, NEST_MAX = 32, HEAP_MAX_KIB = 64 << 10 };
 enum { WINDOW = 256, STEPS = 1000, GROWTH = 4 };                  /* bytes, steps */
-enum { STEPS_PER_BYTE = 1 << 14, ALLOWED = 16, GRANT = 1 << 22 }; /* of the allowance */
+enum { STEPS_PER_BYTE = 1 << 12, ALLOWED = 16, GRANT = 1 << 22 }; /* of the allowance */
 
 /* Memory of pcre2, which tells a failed allocation from other reasons. */
 struct memory {
@@ -24,7 +24,7 @@ struct memory {
 
 struct rad_split {
     struct memory memory;
-    pcre2_code *code;
+    pcre2_code *search, *here; /* anywhere, and at one place: JIT code cannot be told at a match */
     bool keep_gaps;
 };
 
@@ -130,22 +130,29 @@ static enum rad_status translate(const char *pattern, size_t len, struct rad_buf
 static enum rad_status compile(struct rad_split *s, const struct rad_buf *pattern,
                                pcre2_compile_context *context, struct rad_err *err)
 {
-    int code = 0;
-    PCRE2_SIZE at = 0;
-    PCRE2_UCHAR why[128];
+    enum { OPTIONS = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C };
     pcre2_set_max_pattern_length(context, 16 * PATTERN_MAX); /* translated */
     pcre2_set_parens_nest_limit(context, NEST_MAX);
-    s->code = pcre2_compile((PCRE2_SPTR)pattern->data, pattern->len,
-                            PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
-    if (s->memory.failed)
-        return no_memory(err);
-    if (s->code == NULL) {
-        pcre2_get_error_message(code, why, sizeof why);
-        return rad_fail(err, RAD_E_PARSE, "regular expression: %s", (const char *)why);
+    for (int here = 0; here < 2; here++) {
+        int code = 0;
+        PCRE2_SIZE at = 0;
+        PCRE2_UCHAR why[128];
+        pcre2_code *made = pcre2_compile((PCRE2_SPTR)pattern->data, pattern->len,
+                                         OPTIONS | (here ? PCRE2_ANCHORED : 0), &code, &at,
+                                         context);
+        *(here ? &s->here : &s->search) = made;
+        if (s->memory.failed)
+            return no_memory(err);
+        if (made == NULL) {
+            pcre2_get_error_message(code, why, sizeof why);
+            return rad_fail(err, RAD_E_PARSE, "regular expression: %s", (const char *)why);
+        }
+        /* Where there is no JIT the pattern is interpreted. */
+        const int jit = pcre2_jit_compile(made, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
+        if (jit != 0 && s->memory.failed)
+            return no_memory(err);
     }
-    /* Where there is no JIT the pattern is interpreted. */
-    const int jit = pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
-    return jit != 0 && s->memory.failed ? no_memory(err) : RAD_OK;
+    return RAD_OK;
 }
 
 static enum rad_status compile_in(struct rad_split *s, const struct rad_buf *pattern,
@@ -188,7 +195,8 @@ void rad_split_close(rad_split *split)
 {
     if (split == NULL)
         return;
-    pcre2_code_free(split->code);
+    pcre2_code_free(split->search);
+    pcre2_code_free(split->here);
     free(split);
 }
 
@@ -256,11 +264,9 @@ static int try_match(struct rad_splitter *s, const struct attempt *a)
     uint32_t options = PCRE2_NO_UTF_CHECK;
     if (end < a->len)
         options |= PCRE2_PARTIAL_HARD;
-    if (a->here)
-        options |= PCRE2_ANCHORED;
     pcre2_set_match_limit(s->context, a->steps);
-    return pcre2_match(s->split->code, (PCRE2_SPTR)a->text, end, a->from, options, s->data,
-                       s->context);
+    return pcre2_match(a->here ? s->split->here : s->split->search, (PCRE2_SPTR)a->text, end,
+                       a->from, options, s->data, s->context);
 }
 
 /* Try with more; false: the allowance is spent. */
