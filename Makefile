@@ -132,7 +132,7 @@ build/libs.mk: Makefile .ci/deps
 	   echo "CUNIT_CFLAGS := `pkg-config --cflags cunit`"; \
 	   echo "CUNIT_LIBS := `pkg-config --libs cunit`"; } > $@
 # GSL brings a slow cblas of its own: it is left out above, and OpenBLAS comes after GSL.
-LIBS := sqlite3 yaml-0.1 jansson libzstd libxxhash libpng libjpeg gsl openblas
+LIBS := sqlite3 yaml-0.1 jansson libpcre2-8 libutf8proc libzstd libxxhash libpng libjpeg gsl openblas
 
 $(BUILD)/libradial.a: $(LIB_OBJ)
 	$(call say,AR) rm -f $@ && $(AR) rcs $@ $^

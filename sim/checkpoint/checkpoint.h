@@ -24,11 +24,16 @@ struct rad_shape {
     int64_t dim[RAD_TENSOR_DIMS]; /* slowest first; entries from n_dim on are ignored */
 };
 
+/* Formats of GGUF files in which a block of values of one row shares a scale (as in tensor/mat.h).
+ */
+enum rad_block { RAD_BLOCK_NONE, RAD_BLOCK_Q8_0, RAD_BLOCK_Q4_0 };
+
 /* One tensor of an open folder; everything it points to lives until rad_tensors_close. */
 struct rad_tensor {
     const char *name;
     const char *dtype_name; /* as in the file: "F32", "BF16", "I64" ... */
-    enum rad_dtype dtype;   /* RAD_N_DTYPE for formats that are no weights, such as I64 */
+    enum rad_dtype dtype;   /* RAD_N_DTYPE for blocks and for formats that are no weights */
+    enum rad_block block;   /* RAD_BLOCK_NONE but for Q8_0 and Q4_0 */
     struct rad_shape shape;
     int64_t n; /* elements */
     size_t bytes;

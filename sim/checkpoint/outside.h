@@ -29,6 +29,18 @@ RAD_MUST_CHECK enum rad_status rad_ckpt_refuse_lfs(const void *data, size_t len,
 RAD_MUST_CHECK enum rad_status rad_ckpt_read(const char *path, size_t max_bytes, char **out,
                                              size_t *len, struct rad_err *err);
 
+/* A file mapped for reading; it must not be shortened while it is. */
+struct rad_map {
+    const unsigned char *data; /* NULL: nothing is mapped */
+    size_t len;
+};
+
+/* Map a regular file that is not empty; what: "a safetensors file", for messages. errors: RAD_E_IO,
+ * RAD_E_PARSE (empty, or a Git-LFS pointer) */
+RAD_MUST_CHECK enum rad_status rad_map_open(struct rad_map *out, const char *path, const char *what,
+                                            struct rad_err *err);
+void rad_map_close(struct rad_map *map); /* leaves it empty; an empty one is fine */
+
 /* Bytes of the UTF-8 character at p (1 to 4), or 0 if p starts none: overlong forms, surrogates
  * and values over U+10FFFF are none. end > p. */
 size_t rad_ckpt_utf8(const char *p, const char *end);

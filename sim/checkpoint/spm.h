@@ -6,10 +6,6 @@
 #include "checkpoint/protobuf.h"
 #include "checkpoint/tokenizer.h"
 
-/* The word mark U+2581, which stands for a blank. */
-#define RAD_SPM_MARK "\xe2\x96\x81"
-enum { RAD_SPM_MARK_LEN = 3 };
-
 /* Types of pieces, numbered as in the file. */
 enum rad_spm_type {
     RAD_SPM_NORMAL = 1,
@@ -61,8 +57,8 @@ struct rad_spm_reader {
 RAD_MUST_CHECK enum rad_status rad_spm_index(struct rad_spm_reader *r, rad_tokenizer *tok);
 
 /* Read tokenizer.model. errors: RAD_E_PARSE, RAD_E_RANGE, RAD_E_UNSUPPORTED, RAD_E_NOMEM */
-RAD_MUST_CHECK enum rad_status
-rad_spm_parse(rad_tokenizer *tok, const struct rad_tokenizer_file *file, struct rad_err *err);
+RAD_MUST_CHECK enum rad_status rad_spm_read(rad_tokenizer *tok, struct rad_tokenizer_file *file,
+                                            struct rad_err *err);
 void rad_spm_free(void *spm); /* a struct rad_spm; NULL is fine */
 
 #endif

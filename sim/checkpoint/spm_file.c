@@ -153,20 +153,20 @@ static enum rad_status check_kind(const struct rad_spm_reader *r)
                     r->as_suffix ? "marks behind words" : "another kind, such as unigram");
 }
 
-enum rad_status rad_spm_parse(rad_tokenizer *tok, const struct rad_tokenizer_file *file,
-                              struct rad_err *err)
+enum rad_status rad_spm_read(rad_tokenizer *tok, struct rad_tokenizer_file *file,
+                             struct rad_err *err)
 {
     struct rad_spm *spm = calloc(1, sizeof *spm);
-    if (spm == NULL) {
-        free(file->data);
-        return rad_fail(err, RAD_E_NOMEM, "%s: out of memory", file->path);
-    }
+    tok->type = &rad_tokenizer_type_spm;
     tok->state = spm; /* freed with tok, the file's bytes too */
+    if (spm == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "%s: out of memory", file->path);
     spm->file = file->data;
+    file->data = NULL;
     /* The schema's defaults. */
     spm->add_dummy_prefix = spm->remove_extra_whitespaces = spm->escape_whitespaces = true;
     struct rad_spm_reader r = {.spm = spm, .path = file->path, .model_type = 1, .err = err};
-    const unsigned char *bytes = (const unsigned char *)file->data;
+    const unsigned char *bytes = (const unsigned char *)spm->file;
     RAD_TRY(read_model(&r, (struct rad_pb){bytes, bytes + file->len}));
     RAD_TRY(check_kind(&r));
     return rad_spm_index(&r, tok);

@@ -65,21 +65,6 @@ static enum rad_status enter(struct rad_spm_reader *r, int32_t id)
     return RAD_OK;
 }
 
-/* Whether a mark comes behind another character, as in a piece that spans two words. */
-static bool spans_words(const struct rad_spm_piece *p)
-{
-    bool other = false;
-    for (uint32_t i = 0; i < p->len; i++) {
-        const bool mark = p->len - i >= RAD_SPM_MARK_LEN &&
-                          memcmp(p->text + i, RAD_SPM_MARK, RAD_SPM_MARK_LEN) == 0;
-        if (mark && other)
-            return true;
-        other = other || !mark;
-        i += mark ? RAD_SPM_MARK_LEN - 1 : 0;
-    }
-    return false;
-}
-
 static enum rad_status index_pieces(struct rad_spm_reader *r)
 {
     struct rad_spm *spm = r->spm;
@@ -99,7 +84,7 @@ static enum rad_status index_pieces(struct rad_spm_reader *r)
         if (!textual(p))
             continue;
         spm->longest = p->len > spm->longest ? p->len : spm->longest;
-        spm->by_word = spm->by_word && !spans_words(p);
+        spm->by_word = spm->by_word && !rad_word_mark_inside(p->text, p->len);
         RAD_TRY(enter(r, id));
         if (p->type == RAD_SPM_USER_DEFINED)
             spm->user[spm->n_user++] = id;
@@ -201,10 +186,9 @@ static size_t put_surface(char *out, const struct rad_spm_piece *p)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < p->len; i++) {
-        const bool mark = p->len - i >= RAD_SPM_MARK_LEN &&
-                          memcmp(p->text + i, RAD_SPM_MARK, RAD_SPM_MARK_LEN) == 0;
+        const bool mark = rad_word_mark_at(p->text + i, p->text + p->len);
         out[n++] = mark ? ' ' : p->text[i];
-        i += mark ? RAD_SPM_MARK_LEN - 1 : 0;
+        i += mark ? RAD_WORD_MARK_LEN - 1 : 0;
     }
     return n;
 }
@@ -225,7 +209,7 @@ static size_t put_piece(const struct rad_spm_reader *r, rad_tokenizer *tok, int3
         memcpy(out, named ? (const void *)r->unk.data : unk_surface, len);
         return len;
     }
-    if (p->len >= RAD_SPM_MARK_LEN && memcmp(p->text, RAD_SPM_MARK, RAD_SPM_MARK_LEN) == 0)
+    if (rad_word_mark_at(p->text, p->text + p->len))
         tok->flags[id] = RAD_TOKEN_BLANK;
     return put_surface(out, p);
 }

@@ -3,14 +3,11 @@
 #include "checkpoint/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static const char single_name[] = "model.safetensors";
 static const char index_name[] = "model.safetensors.index.json";
@@ -19,8 +16,7 @@ enum { MAX_SHARDS = 1024 };
 /* One mapped file. */
 struct shard {
     char *name; /* as in the index, or the path of a single file */
-    void *map;
-    size_t len;
+    struct rad_map map;
     struct rad_st st;
 };
 
@@ -32,36 +28,11 @@ struct rad_tensors {
     size_t n;
 };
 
-static enum rad_status map_fd(struct shard *s, int fd, const char *path, struct rad_err *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return rad_fail(err, RAD_E_IO, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return rad_fail(err, RAD_E_IO, "%s: expected a regular file but found %s", path,
-                        S_ISDIR(st.st_mode) ? "a directory" : "something else");
-    if (st.st_size == 0)
-        return rad_fail(err, RAD_E_PARSE, "%s: expected a safetensors file but found 0 bytes",
-                        path);
-    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED)
-        return rad_fail(err, RAD_E_IO, "%s: cannot map: %s", path, strerror(errno));
-    s->map = map;
-    s->len = (size_t)st.st_size;
-    return RAD_OK;
-}
-
 /* Map and check one file; s->name stays as it is. */
 static enum rad_status open_shard(struct shard *s, const char *path, struct rad_err *err)
 {
-    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return rad_fail(err, RAD_E_IO, "%s: cannot open: %s", path, strerror(errno));
-    const enum rad_status status = map_fd(s, fd, path, err);
-    close(fd);
-    if (status != RAD_OK)
-        return status;
-    const struct rad_st_source src = {s->map, s->len, path};
+    RAD_TRY(rad_map_open(&s->map, path, "a safetensors file", err));
+    const struct rad_st_source src = {s->map.data, s->map.len, path};
     return rad_st_parse(&s->st, &src, err);
 }
 
@@ -232,8 +203,7 @@ void rad_tensors_close(rad_tensors *t)
     for (size_t i = 0; i < t->n_shard; i++) {
         struct shard *s = &t->shard[i];
         rad_st_free(&s->st);
-        if (s->map != NULL)
-            munmap(s->map, s->len);
+        rad_map_close(&s->map);
         free(s->name);
     }
     free(t->shard);

@@ -5,35 +5,16 @@
  * equal scores are joined from left to right. What is no piece then becomes its bytes, or the
  * unknown token. Source: Kudo and Richardson, SentencePiece, EMNLP 2018, and its BPE reference. */
 #include "checkpoint/outside.h"
+#include "checkpoint/pairs.h"
 #include "checkpoint/spm.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A run of text that is, or may become, one token; a doubly linked list in the order of text. */
-struct symbol {
-    const char *text;
-    uint32_t len; /* 0: joined to its left neighbour */
-    int32_t prev, next;
-    int32_t id;  /* -1: no piece */
-    bool frozen; /* user-defined: never joined */
-};
-
-/* A pair that may be joined; it is stale once a side has changed. */
-struct pair {
-    float score;
-    int32_t left, right;
-    uint32_t len; /* of both sides */
-    int32_t id;
-};
-
 /* One encoding under way. */
 struct work {
     const struct rad_spm *spm;
-    struct symbol *symbol; /* [n] of n_room */
-    size_t n, n_room;
-    struct pair *heap; /* [n_pair] of pair_room, the best first */
-    size_t n_pair, pair_room;
+    struct rad_pairs pairs;
     bool last_unknown;
     struct rad_ids *out;
     struct rad_err *err;
@@ -56,7 +37,7 @@ static void normalize_from(const struct rad_spm *spm, const char *at, const char
         if (blank && after_blank)
             ; /* one blank is enough */
         else if (blank && spm->escape_whitespaces)
-            put(out, RAD_SPM_MARK, RAD_SPM_MARK_LEN);
+            put(out, RAD_WORD_MARK, RAD_WORD_MARK_LEN);
         else if (step == 0)
             put(out, "\xef\xbf\xbd", 3); /* U+FFFD, as the reference does */
         else
@@ -69,7 +50,7 @@ static void normalize_from(const struct rad_spm *spm, const char *at, const char
 /* The text that pieces are made of. */
 static void normalize(const struct rad_spm *spm, const struct rad_text *text, struct rad_buf *out)
 {
-    const char *mark = spm->escape_whitespaces ? RAD_SPM_MARK : " ";
+    const char *mark = spm->escape_whitespaces ? RAD_WORD_MARK : " ";
     const size_t len = strlen(mark);
     if (text->len == 0)
         return;
@@ -85,46 +66,6 @@ static void normalize(const struct rad_spm *spm, const struct rad_text *text, st
     while (spm->remove_extra_whitespaces && out->len >= len &&
            memcmp(out->data + out->len - len, mark, len) == 0)
         out->len -= len;
-}
-
-/* ---- the heap of pairs ----------------------------------------------------------------- */
-
-static bool better(const struct pair *a, const struct pair *b)
-{
-    return a->score > b->score || (!(a->score < b->score) && a->left < b->left);
-}
-
-static enum rad_status push(struct work *w, const struct pair *pair)
-{
-    if (w->n_pair == w->pair_room) {
-        const size_t room = w->pair_room > 0 ? 2 * w->pair_room : 256;
-        struct pair *grown = realloc(w->heap, room * sizeof *grown);
-        if (grown == NULL)
-            return rad_fail(w->err, RAD_E_NOMEM, "cannot allocate %zu pairs", room);
-        w->heap = grown;
-        w->pair_room = room;
-    }
-    size_t i = w->n_pair++;
-    for (; i > 0 && better(pair, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        w->heap[i] = w->heap[(i - 1) / 2];
-    w->heap[i] = *pair;
-    return RAD_OK;
-}
-
-static struct pair pop(struct work *w)
-{
-    const struct pair top = w->heap[0], last = w->heap[--w->n_pair];
-    size_t i = 0;
-    for (size_t child = 1; child < w->n_pair; child = 2 * i + 1) {
-        if (child + 1 < w->n_pair && better(&w->heap[child + 1], &w->heap[child]))
-            child++;
-        if (!better(&w->heap[child], &last))
-            break;
-        w->heap[i] = w->heap[child];
-        i = child;
-    }
-    w->heap[i] = last;
-    return top;
 }
 
 /* ---- symbols --------------------------------------------------------------------------- */
@@ -158,60 +99,45 @@ static int32_t match_user(const struct rad_spm *spm, const char *text, const cha
     return best;
 }
 
-static enum rad_status add_symbol(struct work *w, const char *text, const char *end)
+/* Bytes of the symbol that text begins with; *id is -1 if it is no piece. */
+static size_t first_symbol(const struct rad_spm *spm, const char *text, const char *end,
+                           int32_t *id)
 {
-    if (w->n == w->n_room) {
-        const size_t room = w->n_room > 0 ? 2 * w->n_room : 256;
-        struct symbol *grown = realloc(w->symbol, room * sizeof *grown);
-        if (grown == NULL)
-            return rad_fail(w->err, RAD_E_NOMEM, "cannot allocate %zu symbols", room);
-        w->symbol = grown;
-        w->n_room = room;
-    }
-    const int32_t user = match_user(w->spm, text, end), i = (int32_t)w->n;
-    const size_t len = user >= 0 ? w->spm->piece[user].len : rad_ckpt_utf8(text, end);
-    w->symbol[w->n++] = (struct symbol){
-        .text = text,
-        .len = (uint32_t)len,
-        .prev = i - 1,
-        .next = i + 1,
-        .id = user >= 0 ? user : rad_spm_find(w->spm, text, len),
-        .frozen = user >= 0,
-    };
-    return RAD_OK;
+    const int32_t user = match_user(spm, text, end);
+    const size_t len = user >= 0 ? spm->piece[user].len : rad_ckpt_utf8(text, end);
+    *id = user >= 0 ? user : rad_spm_find(spm, text, len);
+    return len;
 }
 
-/* Offer the pair (left, right) if both exist and their joined text is a piece. */
-static enum rad_status offer(struct work *w, int32_t left, int32_t right)
+/* User-defined pieces are never joined: the text of a longer one was taken as a whole. */
+static bool frozen(const struct rad_spm *spm, const struct rad_side *side)
 {
-    if (left < 0 || right < 0 || w->symbol[left].frozen || w->symbol[right].frozen)
-        return RAD_OK;
-    const struct symbol *a = &w->symbol[left];
-    const uint32_t len = a->len + w->symbol[right].len;
-    const int32_t id = rad_spm_find(w->spm, a->text, len);
-    if (id < 0)
-        return RAD_OK;
-    return push(w, &(struct pair){w->spm->piece[id].score, left, right, len, id});
+    return side->id >= 0 && spm->piece[side->id].type == RAD_SPM_USER_DEFINED;
 }
 
-static enum rad_status join(struct work *w, const struct pair *p)
+/* Scores as ranks: the order of floats, turned round. */
+static uint32_t rank_of(float score)
 {
-    struct symbol *a = &w->symbol[p->left], *b = &w->symbol[p->right];
-    if (a->len == 0 || b->len == 0 || a->len + b->len != p->len)
-        return RAD_OK; /* stale */
-    a->len = p->len;
-    a->id = p->id;
-    a->next = b->next;
-    if (b->next >= 0)
-        w->symbol[b->next].prev = p->left;
-    b->len = 0;
-    RAD_TRY(offer(w, a->prev, p->left));
-    return offer(w, p->left, a->next);
+    uint32_t bits;
+    score += 0.0f; /* -0 ranks as 0 */
+    memcpy(&bits, &score, sizeof bits);
+    return bits >> 31 != 0 ? bits : ~bits & 0x7fffffff;
+}
+
+static bool rank_pair(const void *vocab, const struct rad_side *left, const struct rad_side *right,
+                      uint32_t *rank, int32_t *id)
+{
+    const struct rad_spm *spm = vocab;
+    if (frozen(spm, left) || frozen(spm, right))
+        return false;
+    *id = rad_spm_find(spm, left->text, left->len + right->len);
+    *rank = *id >= 0 ? rank_of(spm->piece[*id].score) : 0;
+    return *id >= 0;
 }
 
 /* ---- out ------------------------------------------------------------------------------- */
 
-static enum rad_status emit(struct work *w, const struct symbol *s)
+static enum rad_status emit(struct work *w, const struct rad_side *s)
 {
     const struct rad_spm *spm = w->spm;
     const bool unknown = s->id < 0;
@@ -228,33 +154,20 @@ static enum rad_status emit(struct work *w, const struct symbol *s)
 
 static enum rad_status encode_unit(struct work *w, const char *at, const char *end)
 {
-    w->n = w->n_pair = 0;
-    for (; at < end; at += w->symbol[w->n - 1].len)
-        RAD_TRY(add_symbol(w, at, end));
-    w->symbol[w->n - 1].next = -1;
-    for (size_t i = 1; i < w->n; i++)
-        RAD_TRY(offer(w, (int32_t)i - 1, (int32_t)i));
-    while (w->n_pair > 0) {
-        const struct pair best = pop(w);
-        RAD_TRY(join(w, &best));
+    struct rad_pairs *p = &w->pairs;
+    rad_pairs_begin(p, at);
+    while (at < end) {
+        int32_t id;
+        const size_t len = first_symbol(w->spm, at, end, &id);
+        RAD_TRY(rad_pairs_add(p, (uint32_t)len, id, w->err));
+        at += len;
     }
-    for (int32_t i = 0; i >= 0; i = w->symbol[i].next)
-        RAD_TRY(emit(w, &w->symbol[i]));
+    RAD_TRY(rad_pairs_join(p, w->err));
+    for (int32_t i = 0; i >= 0; i = p->symbol[i].next) {
+        const struct rad_side side = rad_pairs_side(p, i);
+        RAD_TRY(emit(w, &side));
+    }
     return RAD_OK;
-}
-
-/* The end of the part that can be encoded by itself: no piece joins it to what follows. */
-static const char *unit_end(const struct rad_spm *spm, const char *at, const char *end)
-{
-    bool other = false;
-    while (at < end && spm->by_word) {
-        const bool mark = end - at >= RAD_SPM_MARK_LEN && memcmp(at, RAD_SPM_MARK, 3) == 0;
-        if (mark && other)
-            return at;
-        other = other || !mark;
-        at += mark ? RAD_SPM_MARK_LEN : 1;
-    }
-    return end;
 }
 
 static enum rad_status encode(const rad_tokenizer *tok, const struct rad_text *text,
@@ -262,27 +175,32 @@ static enum rad_status encode(const rad_tokenizer *tok, const struct rad_text *t
 {
     const struct rad_spm *spm = tok->state;
     struct rad_buf normal = {0};
-    struct work w = {.spm = spm, .out = out, .err = err};
+    struct work w = {
+        .spm = spm, .pairs = {.rank = rank_pair, .vocab = spm}, .out = out, .err = err};
     normalize(spm, text, &normal);
     enum rad_status status = RAD_OK;
     if (normal.failed)
         status = rad_fail(err, RAD_E_NOMEM, "cannot normalize %zu bytes of text", text->len);
     for (size_t at = 0; status == RAD_OK && at < normal.len;) {
-        const char *begin = normal.data + at;
-        const char *stop = unit_end(spm, begin, normal.data + normal.len);
+        /* A part that can be encoded by itself: no piece joins it to what follows. */
+        const char *begin = normal.data + at, *end = normal.data + normal.len;
+        const char *stop = spm->by_word ? rad_word_end(begin, end) : end;
         status = encode_unit(&w, begin, stop);
         at = (size_t)(stop - normal.data);
     }
     rad_buf_free(&normal);
-    free(w.symbol);
-    free(w.heap);
+    rad_pairs_free(&w.pairs);
     return status;
 }
 
 const struct rad_tokenizer_type rad_tokenizer_type_spm = {
     .kind = "sentencepiece",
-    .file = "tokenizer.model",
-    .parse = rad_spm_parse,
     .encode = encode,
     .free = rad_spm_free,
+};
+
+const struct rad_tokenizer_source rad_tokenizer_source_spm = {
+    .file = {"tokenizer.model"},
+    .n_needed = 1,
+    .read = rad_spm_read,
 };

@@ -10,14 +10,15 @@
 
 enum { FILE_MAX = 64 << 20, TEXT_MAX = 64 << 20, VOCAB_MAX = 1 << 24 };
 
-static const struct rad_tokenizer_type *const types[] = {
-    &rad_tokenizer_type_spm,
-    &rad_tokenizer_type_bytes,
+/* The first whose files a folder has is read. */
+static const struct rad_tokenizer_source *const sources[] = {
+    &rad_tokenizer_source_spm,
+    &rad_tokenizer_source_json,
+    &rad_tokenizer_source_bpe,
 };
-enum { N_TYPE = sizeof types / sizeof types[0] };
+enum { N_SOURCE = sizeof sources / sizeof sources[0] };
 
-static enum rad_status new_tokenizer(rad_tokenizer **out, const struct rad_tokenizer_type *type,
-                                     int32_t vocab, struct rad_err *err)
+static enum rad_status new_tokenizer(rad_tokenizer **out, int32_t vocab, struct rad_err *err)
 {
     *out = NULL;
     if (vocab < 1 || vocab > VOCAB_MAX)
@@ -26,7 +27,7 @@ static enum rad_status new_tokenizer(rad_tokenizer **out, const struct rad_token
     rad_tokenizer *tok = calloc(1, sizeof *tok);
     if (tok == NULL)
         return rad_fail(err, RAD_E_NOMEM, "cannot allocate a tokenizer");
-    tok->type = type;
+    tok->type = &rad_tokenizer_type_bytes;
     tok->vocab = vocab;
     tok->bos = tok->eos = -1;
     *out = tok;
@@ -44,52 +45,79 @@ enum rad_status rad_tokenizer_room(rad_tokenizer *tok, int32_t n, size_t bytes, 
     return RAD_OK;
 }
 
-enum rad_status rad_tokenizer_parse(rad_tokenizer **out, const struct rad_tokenizer_type *type,
-                                    const struct rad_tokenizer_file *file, int32_t vocab,
-                                    struct rad_err *err)
+/* tok was filled with this result: keep it, or close it. */
+static enum rad_status finish(rad_tokenizer **tok, enum rad_status status)
 {
-    enum rad_status status = new_tokenizer(out, type, vocab, err);
-    if (status != RAD_OK) {
-        free(file->data);
-        return status;
-    }
-    status = type->parse(*out, file, err);
-    if (status == RAD_OK && (*out)->n_piece > vocab)
-        status = rad_fail(err, RAD_E_RANGE,
-                          "%s: expected at most the model's vocabulary of %" PRId32
-                          " pieces but found %" PRId32,
-                          file->path, vocab, (*out)->n_piece);
     if (status == RAD_OK)
         return RAD_OK;
-    rad_tokenizer_close(*out);
-    *out = NULL;
+    rad_tokenizer_close(*tok);
+    *tok = NULL;
+    return status;
+}
+
+static enum rad_status read_files(rad_tokenizer *tok, const struct rad_tokenizer_source *source,
+                                  struct rad_tokenizer_file *file, struct rad_err *err)
+{
+    RAD_TRY(source->read(tok, file, err));
+    if (tok->n_piece <= tok->vocab)
+        return RAD_OK;
+    return rad_fail(err, RAD_E_RANGE,
+                    "%s: expected at most the model's vocabulary of %" PRId32
+                    " pieces but found %" PRId32,
+                    file->path, tok->vocab, tok->n_piece);
+}
+
+enum rad_status rad_tokenizer_read(rad_tokenizer **out, const struct rad_tokenizer_source *source,
+                                   struct rad_tokenizer_file *file, int32_t vocab,
+                                   struct rad_err *err)
+{
+    enum rad_status status = new_tokenizer(out, vocab, err);
+    if (status == RAD_OK)
+        status = finish(out, read_files(*out, source, file, err));
+    for (int i = 0; i < RAD_TOKENIZER_FILES && source->file[i] != NULL; i++)
+        free(file[i].data);
     return status;
 }
 
 enum rad_status rad_tokenizer_open_bytes(rad_tokenizer **out, struct rad_err *err)
 {
-    RAD_TRY(new_tokenizer(out, &rad_tokenizer_type_bytes, 256, err));
+    RAD_TRY(new_tokenizer(out, 256, err));
     enum rad_status status = rad_tokenizer_room(*out, 256, 256, err);
     for (int i = 0; status == RAD_OK && i < 256; i++) {
         (*out)->surface[i] = (char)(unsigned char)i;
         (*out)->surface_at[i + 1] = (uint32_t)i + 1;
         (*out)->flags[i] = RAD_TOKEN_BYTE;
     }
-    if (status == RAD_OK)
-        return RAD_OK;
-    rad_tokenizer_close(*out);
-    *out = NULL;
-    return status;
+    return finish(out, status);
 }
 
-static enum rad_status open_file(rad_tokenizer **out, const struct rad_tokenizer_type *type,
-                                 const char *folder, int32_t vocab, struct rad_err *err)
+/* ---- the folder of a model ------------------------------------------------------------- */
+
+static bool has_files(const struct rad_tokenizer_source *source, const char *folder)
 {
-    char path[RAD_PATH_MAX];
-    struct rad_tokenizer_file file = {NULL, 0, path};
-    RAD_TRY(rad_ckpt_path(path, folder, type->file, err));
-    RAD_TRY(rad_ckpt_read(path, FILE_MAX, &file.data, &file.len, err));
-    return rad_tokenizer_parse(out, type, &file, vocab, err);
+    for (int i = 0; i < source->n_needed; i++)
+        if (!rad_ckpt_has(folder, source->file[i]))
+            return false;
+    return true;
+}
+
+static enum rad_status open_files(rad_tokenizer **out, const struct rad_tokenizer_source *source,
+                                  const char *folder, int32_t vocab, struct rad_err *err)
+{
+    char path[RAD_TOKENIZER_FILES][RAD_PATH_MAX];
+    struct rad_tokenizer_file file[RAD_TOKENIZER_FILES] = {{.data = NULL}};
+    enum rad_status status = RAD_OK;
+    for (int i = 0; i < RAD_TOKENIZER_FILES && source->file[i] != NULL && status == RAD_OK; i++) {
+        file[i].path = path[i];
+        status = rad_ckpt_path(path[i], folder, source->file[i], err);
+        if (status == RAD_OK && rad_ckpt_has(folder, source->file[i]))
+            status = rad_ckpt_read(path[i], FILE_MAX, &file[i].data, &file[i].len, err);
+    }
+    if (status == RAD_OK)
+        return rad_tokenizer_read(out, source, file, vocab, err);
+    for (int i = 0; i < RAD_TOKENIZER_FILES; i++)
+        free(file[i].data);
+    return status;
 }
 
 /* Does config.json ask for bytes? A folder without one does not. */
@@ -115,30 +143,47 @@ static enum rad_status open_bytes(rad_tokenizer **out, const char *folder, int32
     return rad_tokenizer_open_bytes(out, err);
 }
 
-enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *folder, int32_t vocab,
-                                   struct rad_err *err)
+static bool is_gguf(const char *path)
 {
-    /* Files of tokenizers that are not read: a byte vocabulary is not assumed beside them. */
-    static const char *const others[] = {"tokenizer.json", "vocab.json", "vocab.txt"};
-    bool bytes = false;
-    *out = NULL;
-    RAD_TRY(asks_for_bytes(folder, &bytes, err));
-    if (bytes)
-        return open_bytes(out, folder, vocab, err);
-    for (int i = 0; i < N_TYPE; i++)
-        if (types[i]->file != NULL && rad_ckpt_has(folder, types[i]->file))
-            return open_file(out, types[i], folder, vocab, err);
+    static const char suffix[] = ".gguf";
+    const size_t len = strlen(path), n = sizeof suffix - 1;
+    return len > n && strcmp(path + len - n, suffix) == 0;
+}
+
+/* A folder without a tokenizer. A byte vocabulary is not assumed beside files of another one. */
+static enum rad_status open_none(rad_tokenizer **out, const char *folder, int32_t vocab,
+                                 struct rad_err *err)
+{
+    static const char *const others[] = {"vocab.json", "merges.txt", "vocab.txt"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (rad_ckpt_has(folder, others[i]))
             return rad_fail(err, RAD_E_UNSUPPORTED,
-                            "%s: expected tokenizer.model (sentencepiece) but found only %s",
+                            "%s: expected tokenizer.model, tokenizer.json, or vocab.json with "
+                            "merges.txt but found only %s",
                             folder, others[i]);
     if (vocab == 256)
         return rad_tokenizer_open_bytes(out, err);
     return rad_fail(err, RAD_E_IO,
-                    "%s: expected tokenizer.model for a vocabulary of %" PRId32
-                    " but found no tokenizer file",
+                    "%s: expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt "
+                    "for a vocabulary of %" PRId32 " but found no tokenizer file",
                     folder, vocab);
+}
+
+enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *folder, int32_t vocab,
+                                   struct rad_err *err)
+{
+    struct rad_tokenizer_file inside = {.path = folder};
+    bool bytes = false;
+    *out = NULL;
+    if (is_gguf(folder))
+        return rad_tokenizer_read(out, &rad_tokenizer_source_gguf, &inside, vocab, err);
+    RAD_TRY(asks_for_bytes(folder, &bytes, err));
+    if (bytes)
+        return open_bytes(out, folder, vocab, err);
+    for (int i = 0; i < N_SOURCE; i++)
+        if (has_files(sources[i], folder))
+            return open_files(out, sources[i], folder, vocab, err);
+    return open_none(out, folder, vocab, err);
 }
 
 void rad_tokenizer_close(rad_tokenizer *tok)
@@ -245,6 +290,31 @@ enum rad_status rad_tokenizer_decode(const rad_tokenizer *tok, const int32_t *id
     if (out->failed)
         return rad_fail(err, RAD_E_NOMEM, "cannot allocate the text of %zu tokens", n);
     return RAD_OK;
+}
+
+/* ---- word marks ------------------------------------------------------------------------ */
+
+bool rad_word_mark_at(const char *text, const char *end)
+{
+    return end - text >= RAD_WORD_MARK_LEN && memcmp(text, RAD_WORD_MARK, RAD_WORD_MARK_LEN) == 0;
+}
+
+const char *rad_word_end(const char *text, const char *end)
+{
+    bool other = false;
+    while (text < end) {
+        const bool mark = rad_word_mark_at(text, end);
+        if (mark && other)
+            return text;
+        other = other || !mark;
+        text += mark ? RAD_WORD_MARK_LEN : 1;
+    }
+    return end;
+}
+
+bool rad_word_mark_inside(const char *text, size_t len)
+{
+    return rad_word_end(text, text + len) != text + len;
 }
 
 /* ---- byte vocabulary ------------------------------------------------------------------- */

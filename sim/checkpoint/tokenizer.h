@@ -1,27 +1,38 @@
-/* tokenizer.h - private to checkpoint: what all tokenizers share, and what each brings. */
+/* tokenizer.h - private to checkpoint: what all tokenizers share, and what each brings.
+ *
+ * Two tables meet here. A *type* says how text becomes ids (tok_<name>.c). A *source* says what
+ * files a model brings and how they become a tokenizer of some type: the rows of tokenizer.c. */
 #ifndef RAD_CHECKPOINT_TOKENIZER_H
 #define RAD_CHECKPOINT_TOKENIZER_H
 
 #include "checkpoint/checkpoint.h"
 
-/* The bytes of a tokenizer file; data is malloc'ed and NUL-terminated. */
+/* How text becomes ids. */
+struct rad_tokenizer_type {
+    const char *kind;
+    /* Append the ids of text to out. */
+    enum rad_status (*encode)(const rad_tokenizer *tok, const struct rad_text *text,
+                              struct rad_ids *out, struct rad_err *err);
+    void (*free)(void *state); /* NULL: no state */
+};
+
+enum { RAD_TOKENIZER_FILES = 4 };
+
+/* The bytes of one file; data is malloc'ed and NUL-terminated, or NULL: there is no such file. */
 struct rad_tokenizer_file {
     char *data;
     size_t len;
     const char *path; /* for messages */
 };
 
-/* A kind of tokenizer: one file tok_<name>.c and a row in tokenizer.c. */
-struct rad_tokenizer_type {
-    const char *kind;
-    const char *file; /* what a model folder holds for it; NULL: nothing */
-    /* Fill tok; takes over file->data, on failure too. NULL for a type without a file. */
-    enum rad_status (*parse)(rad_tokenizer *tok, const struct rad_tokenizer_file *file,
-                             struct rad_err *err);
-    /* Append the ids of text to out. */
-    enum rad_status (*encode)(const rad_tokenizer *tok, const struct rad_text *text,
-                              struct rad_ids *out, struct rad_err *err);
-    void (*free)(void *state); /* NULL: no state */
+/* Files that make a tokenizer. */
+struct rad_tokenizer_source {
+    const char *file[RAD_TOKENIZER_FILES]; /* names in a model folder; NULL ends */
+    int n_needed; /* the first ones, without which this is no such folder; others are optional */
+    /* Fill tok, its type first. file[i] holds what `file` names; a reader that keeps the bytes of
+     * one sets its data to NULL, all others are freed by the caller. */
+    enum rad_status (*read)(rad_tokenizer *tok, struct rad_tokenizer_file *file,
+                            struct rad_err *err);
 };
 
 enum {
@@ -33,7 +44,7 @@ struct rad_tokenizer {
     const struct rad_tokenizer_type *type;
     void *state;            /* the type's own */
     int32_t vocab, n_piece; /* the model's ids; those that have a piece */
-    int32_t bos, eos;       /* -1: none */
+    int32_t bos, eos;       /* what goes before a text and what ends one; -1: none */
     bool strip_one;         /* decoding takes the blank off the first piece */
     bool strip_all;         /* off every piece before the first text */
     char *surface;          /* texts of the pieces, one after the other */
@@ -43,12 +54,29 @@ struct rad_tokenizer {
 
 extern const struct rad_tokenizer_type rad_tokenizer_type_bytes;
 extern const struct rad_tokenizer_type rad_tokenizer_type_spm;
+extern const struct rad_tokenizer_type rad_tokenizer_type_bpe;
 
-/* Read a tokenizer file; takes over file->data, on failure too. errors as rad_tokenizer_open */
-RAD_MUST_CHECK enum rad_status rad_tokenizer_parse(rad_tokenizer **out,
-                                                   const struct rad_tokenizer_type *type,
-                                                   const struct rad_tokenizer_file *file,
-                                                   int32_t vocab, struct rad_err *err);
+extern const struct rad_tokenizer_source rad_tokenizer_source_spm;  /* tokenizer.model */
+extern const struct rad_tokenizer_source rad_tokenizer_source_json; /* tokenizer.json */
+extern const struct rad_tokenizer_source rad_tokenizer_source_gguf; /* inside a model's file */
+extern const struct rad_tokenizer_source rad_tokenizer_source_bpe;  /* vocab.json and merges.txt */
+
+/* The word mark U+2581, which stands for a blank. */
+#define RAD_WORD_MARK "\xe2\x96\x81"
+enum { RAD_WORD_MARK_LEN = 3 };
+bool rad_word_mark_at(const char *text, const char *end);
+
+/* Where text may be cut, if no piece has a mark behind another character (rad_word_mark_inside):
+ * before a mark that follows something else. Returns end if there is no such place. */
+const char *rad_word_end(const char *text, const char *end);
+bool rad_word_mark_inside(const char *text, size_t len);
+
+/* Make a tokenizer of file[], as many as source names; frees all their data, on failure too.
+ * errors as rad_tokenizer_open */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_read(rad_tokenizer **out,
+                                                  const struct rad_tokenizer_source *source,
+                                                  struct rad_tokenizer_file *file, int32_t vocab,
+                                                  struct rad_err *err);
 
 /* Allocate surface (of so many bytes), surface_at and flags for n pieces. errors: RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_tokenizer_room(rad_tokenizer *tok, int32_t n, size_t bytes,

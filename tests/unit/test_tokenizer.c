@@ -15,7 +15,7 @@
 
 static void fresh(void)
 {
-    static const char *const names[] = {"tokenizer.model", "tokenizer.json", "config.json"};
+    static const char *const names[] = {"tokenizer.model", "vocab.txt", "config.json"};
     OK(rad_dir_make(DIR, &err));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[256];
@@ -103,10 +103,12 @@ static void folders_choose_their_tokenizer(void)
     CU_ASSERT_STRING_EQUAL(rad_tokenizer_kind(tok), "bytes");
     rad_tokenizer_close(tok);
     REFUSES(rad_tokenizer_open(&tok, DIR, 512, &err), RAD_E_IO,
-            DIR ": expected tokenizer.model for a vocabulary of 512 but found no tokenizer file");
-    write_file(DIR "/tokenizer.json", "{}");
+            DIR ": expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt for a "
+                "vocabulary of 512 but found no tokenizer file");
+    write_file(DIR "/vocab.txt", "");
     REFUSES(rad_tokenizer_open(&tok, DIR, 256, &err), RAD_E_UNSUPPORTED,
-            "expected tokenizer.model (sentencepiece) but found only tokenizer.json");
+            DIR ": expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt but "
+                "found only vocab.txt");
     write_file(DIR "/config.json", "{\"radial_tokenizer\": \"bytes\"}");
     OK(rad_tokenizer_open(&tok, DIR, 256, &err));
     CU_ASSERT_STRING_EQUAL(rad_tokenizer_kind(tok), "bytes");
