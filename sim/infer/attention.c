@@ -31,16 +31,15 @@ static void place_rows(void *ctx, int32_t first, int32_t n)
     const struct rad_card *c = &m->config.card;
     const int32_t dq = c->n_head * c->d_head, dkv = c->n_kv * c->d_head;
     const size_t uq = (size_t)dq, u = (size_t)dkv;
-    const struct rad_kernels *kern = rad_kernels();
     for (int32_t i = first; i < first + n; i++) {
         float *q = w->q + (size_t)i * uq, *k = w->k + (size_t)i * u, *v = w->v + (size_t)i * u;
         float *to = kv_of(w, i)->kv + (size_t)w->entry[i] * 2 * u;
         if (t->by_head != NULL)
             part_row(c, t->by_head + (size_t)i * 3 * uq, q, k, v);
         if (m->turn != NULL && t->with_q)
-            kern->rope(1, w->pos + i, c->n_head, c->d_head, dq, w->e->cs, q);
+            m->rope(1, w->pos + i, c->n_head, c->d_head, dq, w->e->cs, q);
         if (m->turn != NULL)
-            kern->rope(1, w->pos + i, c->n_kv, c->d_head, dkv, w->e->cs, k);
+            m->rope(1, w->pos + i, c->n_kv, c->d_head, dkv, w->e->cs, k);
         memcpy(to, k, u * sizeof *to);
         memcpy(to + u, v, u * sizeof *to);
     }
