@@ -1,6 +1,7 @@
-/* checkpoint.h - model folders in Hugging Face layout: config.json, weights, tokenizer.
+/* checkpoint.h - models of others: folders in Hugging Face layout (config.json, weights, tokenizer)
+ * and GGUF files, which have all three in them.
  *
- * A folder comes from outside: every file is checked in full before a number of it is used, and a
+ * A model comes from outside: every file is checked in full before a number of it is used, and a
  * refused file costs one message "file: what was found, what is allowed". Opened handles are
  * immutable and may be shared by threads. Families, norms, tokenizers and number formats are rows
  * of tables; adding one needs no change here. */
@@ -9,13 +10,28 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/io.h"
 #include "spec/spec.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- weights: safetensors -------------------------------------------------------------- */
+/* ---- where a model is --------------------------------------------------------------------- */
+
+/* The folder or the GGUF file that model means; the functions below take what is found here:
+ *   a .gguf file                          itself
+ *   a folder without safetensors files that has exactly one .gguf file      that file
+ *   models--ORG--NAME as in the cache of the Hugging Face hub    the snapshot that refs/main names
+ *   any other folder                      itself
+ *   ORG/NAME, if there is no such folder: models--ORG--NAME in $HF_HUB_CACHE, else in
+ *                                         $HF_HOME/hub, else in ~/.cache/huggingface/hub
+ * errors: RAD_E_IO (nothing there; says where it was looked for), RAD_E_PARSE (a malformed
+ * refs/main), RAD_E_ARG (several .gguf files, a path that is too long) */
+RAD_MUST_CHECK enum rad_status rad_model_find(char out[RAD_PATH_MAX], const char *model,
+                                              struct rad_err *err);
+
+/* ---- weights: safetensors, GGUF -------------------------------------------------------------- */
 
 #define RAD_TENSOR_DIMS 4
 
@@ -44,10 +60,11 @@ struct rad_tensor {
 typedef struct rad_tensors rad_tensors;
 
 /* Open the weights at path: a folder with model.safetensors or model.safetensors.index.json and
- * its shards, or one .safetensors file. The files are mapped, not read: they must not be shortened
- * while open (writing beside and renaming, as rad_tensors_write does, is safe).
- * errors: RAD_E_IO, RAD_E_PARSE (malformed, or a Git-LFS pointer), RAD_E_RANGE (over a limit:
- * header 16 MiB, 65536 tensors, 4 dimensions, names of 256 bytes), RAD_E_NOMEM */
+ * its shards, or one .safetensors or .gguf file. The files are mapped, not read: they must not be
+ * shortened while open (writing beside and renaming, as rad_tensors_write does, is safe). errors:
+ * RAD_E_IO, RAD_E_PARSE (malformed, or a Git-LFS pointer), RAD_E_RANGE (over a limit: header 16
+ * MiB, of GGUF 64 MiB, 65536 tensors, 4 dimensions, names of 256 bytes), RAD_E_UNSUPPORTED (GGUF:
+ * another version, big endian), RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_tensors_open(rad_tensors **out, const char *path,
                                                 struct rad_err *err);
 void rad_tensors_close(rad_tensors *t); /* NULL is fine */
@@ -57,17 +74,17 @@ size_t rad_tensors_count(const rad_tensors *t);
 const struct rad_tensor *rad_tensors_at(const rad_tensors *t, size_t i);
 /* The tensor called name, whatever its shape and format; NULL if there is none. */
 const struct rad_tensor *rad_tensors_find(const rad_tensors *t, const char *name);
-/* The value of key in the file's metadata (first shard), or NULL. */
+/* The value of key in the metadata of a safetensors file (first shard), or NULL. */
 const char *rad_tensors_metadata(const rad_tensors *t, const char *key);
 
-/* The tensor called name, which must have this shape and be F32, F16 or BF16.
+/* The tensor called name, which must have this shape and be F32, F16, BF16, Q8_0 or Q4_0.
  * errors: RAD_E_RANGE (missing, or another shape), RAD_E_UNSUPPORTED (another format) */
 RAD_MUST_CHECK enum rad_status rad_tensors_get(const rad_tensors *t, const char *name,
                                                struct rad_shape shape,
                                                const struct rad_tensor **out, struct rad_err *err);
 
-/* Convert all elements to float; exact for the three formats. dst holds tensor->n floats.
- * errors: RAD_E_UNSUPPORTED (not F32, F16 or BF16) */
+/* Convert all elements to float; exact for all five formats. dst holds tensor->n floats.
+ * errors: RAD_E_UNSUPPORTED (another format) */
 RAD_MUST_CHECK enum rad_status rad_tensor_to_f32(float *dst, const struct rad_tensor *tensor,
                                                  struct rad_err *err);
 
@@ -132,6 +149,8 @@ struct rad_model_config {
     int32_t window;    /* keys that a query sees at most, itself included; 0: all before it */
     int32_t first_row; /* of the position table that position 0 takes (OPT: 2) */
     bool gelu_exact;   /* GELU by erf; the tanh form if not */
+    bool rope_pairs;   /* pairs (2i, 2i + 1) of a head turn; (i, i + d_head/2) if not */
+    bool gguf;         /* tensors are called as in GGUF files */
     bool all_see_all;  /* attention is not causal (images) */
 };
 
@@ -145,6 +164,7 @@ struct rad_layout {
     const char *prefix[4]; /* of all names but `head`: the first that fits a file; NULL ends */
     const char *embed, *embed_norm, *position, *project_in, *project_out, *norm_f, *head;
     const char *cls, *patch; /* cls, and position if cls is not NULL, are whole names */
+    const char *rope_freqs;  /* divisors of the rotations [d_head / 2]; a file may lack it */
     const char *layer, *norm1, *q, *k, *v, *o, *norm2, *gate, *up, *down; /* q: of all three if
                                                                              they are in one */
     enum rad_qkv qkv;
@@ -153,8 +173,9 @@ struct rad_layout {
 /* The layout of a family; NULL for an unknown model_type. */
 const struct rad_layout *rad_model_layout(const struct rad_model_config *config);
 
-/* Read folder/config.json and check it with rad_card_check. card.name is the folder's own name
- * ("model" for "." and ".."). errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (value outside its limits,
+/* Read folder/config.json, or the metadata of a .gguf file, and check it with rad_card_check.
+ * card.name is the folder's or file's own name ("model" for "." and ".."; ORG--NAME in the cache of
+ * the hub). errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (value outside its limits,
  * missing key), RAD_E_UNSUPPORTED (unknown model_type, or a variant that is not supported) */
 RAD_MUST_CHECK enum rad_status rad_model_config_open(struct rad_model_config *out,
                                                      const char *folder, struct rad_err *err);

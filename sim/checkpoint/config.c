@@ -195,20 +195,14 @@ static enum rad_status read_root(struct rad_model_config *c, const json_t *root,
     return rad_card_check(&c->card, err);
 }
 
-/* The last part of the path as a card name: other characters than a card may have become '-'. */
-static void name_after(struct rad_card *card, const char *folder)
+/* Other characters than a card may have become '-'. */
+void rad_config_name(struct rad_card *card, const char *path)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    size_t end = strlen(folder), n = 0;
-    while (end > 0 && folder[end - 1] == '/')
-        end--;
-    size_t at = end;
-    while (at > 0 && folder[at - 1] != '/')
-        at--;
-    for (; at + n < end && n < RAD_CARD_NAME - 1; n++)
-        card->name[n] = strchr(plain, folder[at + n]) != NULL ? folder[at + n] : '-';
-    card->name[n] = '\0';
-    if (n == 0 || strcmp(card->name, ".") == 0 || strcmp(card->name, "..") == 0)
+    rad_hub_name(card->name, sizeof card->name, path);
+    for (char *p = card->name; *p != '\0'; p++)
+        *p = strchr(plain, *p) != NULL ? *p : '-';
+    if (card->name[0] == '\0' || strcmp(card->name, ".") == 0 || strcmp(card->name, "..") == 0)
         snprintf(card->name, sizeof card->name, "model");
 }
 
@@ -230,8 +224,10 @@ enum rad_status rad_model_config_open(struct rad_model_config *out, const char *
 {
     struct rad_config_file file;
     *out = (struct rad_model_config){0};
+    if (rad_ckpt_is_gguf(folder))
+        return rad_gguf_config(out, folder, err);
     RAD_TRY(rad_config_read(&file, folder, err));
-    name_after(&out->card, folder);
+    rad_config_name(&out->card, folder);
     const enum rad_status status = read_root(out, file.root, err);
     json_decref(file.root);
     if (status == RAD_OK)

@@ -19,6 +19,15 @@ RAD_MUST_CHECK enum rad_status rad_config_read(struct rad_config_file *out, cons
 RAD_MUST_CHECK enum rad_status rad_config_byte_tokens(const json_t *root, bool *out,
                                                       struct rad_err *err);
 
+/* card->name after the folder or file. */
+void rad_config_name(struct rad_card *card, const char *path);
+
+/* rad_model_config_open for a .gguf file. */
+RAD_MUST_CHECK enum rad_status rad_gguf_config(struct rad_model_config *out, const char *path,
+                                               struct rad_err *err);
+/* What files of this model_type call their tensors; NULL for an unknown one. */
+const struct rad_layout *rad_gguf_layout(const char *model_type);
+
 /* "float32", "float16", "bfloat16"; NULL for other formats. */
 const char *rad_config_dtype_word(enum rad_dtype dtype);
 

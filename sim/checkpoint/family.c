@@ -2,6 +2,7 @@
 #include "checkpoint/family.h"
 
 #include "base/near.h"
+#include "checkpoint/config.h"
 #include "checkpoint/outside.h"
 
 #include <math.h>
@@ -315,6 +316,8 @@ enum { N_FAMILY = sizeof families / sizeof families[0] };
 
 const struct rad_layout *rad_model_layout(const struct rad_model_config *config)
 {
+    if (config->gguf)
+        return rad_gguf_layout(config->model_type);
     for (int i = 0; i < N_FAMILY; i++)
         if (strcmp(families[i]->model_type, config->model_type) == 0)
             return families[i]->layout;

@@ -89,7 +89,8 @@ void rad_gguf_close(struct rad_gguf *g); /* leaves it empty; an empty one is fin
 const struct rad_gguf_value *rad_gguf_find(const struct rad_gguf *g, const char *key);
 
 /* Values, checked. A missing key is an error: ask rad_gguf_find first where it may be. Integers of
- * any width count as integers, both widths of floats as reals. Messages name file and key.
+ * any width count as integers, both widths of floats as reals. Messages name the key; put the file
+ * in front with rad_fail_in.
  * errors: RAD_E_PARSE (no such key, another type), RAD_E_RANGE (outside min..max) */
 RAD_MUST_CHECK enum rad_status rad_gguf_int(const struct rad_gguf *g, const char *key, int64_t min,
                                             int64_t max, int64_t *out, struct rad_err *err);

@@ -291,11 +291,14 @@ static enum rad_status read_alignment(struct rad_gguf *g, struct rad_err *err)
 {
     static const char key[] = "general.alignment";
     int64_t a = 32;
+    enum rad_status status = RAD_OK;
     if (rad_gguf_find(g, key) != NULL)
-        RAD_TRY(rad_gguf_int(g, key, 8, RAD_GGUF_ALIGNMENT_MAX, &a, err));
-    if ((a & (a - 1)) != 0)
-        return rad_fail(err, RAD_E_RANGE, "%s: '%s': expected a power of two but found %" PRId64,
-                        g->path, key, a);
+        status = rad_gguf_int(g, key, 8, RAD_GGUF_ALIGNMENT_MAX, &a, err);
+    if (status == RAD_OK && (a & (a - 1)) != 0)
+        status =
+            rad_fail(err, RAD_E_RANGE, "'%s': expected a power of two but found %" PRId64, key, a);
+    if (status != RAD_OK)
+        return rad_fail_in(err, status, "%s", g->path);
     g->alignment = (size_t)a;
     return RAD_OK;
 }

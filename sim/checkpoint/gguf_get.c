@@ -99,9 +99,9 @@ static enum rad_status get(const struct rad_gguf *g, const char *key, bool array
     const struct rad_gguf_value *v = rad_gguf_find(g, key);
     *out = NULL;
     if (v == NULL)
-        return rad_fail(err, RAD_E_PARSE, "%s: expected a key '%s' but found none", g->path, key);
+        return rad_fail(err, RAD_E_PARSE, "expected a key '%s' but found none", key);
     if (array != (v->type == RAD_GGUF_ARRAY) || !is_it(v->item))
-        return rad_fail(err, RAD_E_PARSE, "%s: '%s': expected %s%s but found %s%s", g->path, key,
+        return rad_fail(err, RAD_E_PARSE, "'%s': expected %s%s but found %s%s", key,
                         array ? "an array of " : "", what,
                         v->type == RAD_GGUF_ARRAY ? "an array of " : "",
                         rad_gguf_type_name(v->item));
@@ -117,8 +117,8 @@ enum rad_status rad_gguf_int(const struct rad_gguf *g, const char *key, int64_t 
     const int64_t x = rad_gguf_int_at(v, 0);
     if (x < min || x > max)
         return rad_fail(err, RAD_E_RANGE,
-                        "%s: '%s': expected %" PRId64 "..%" PRId64 " but found %" PRId64, g->path,
-                        key, min, max, x);
+                        "'%s': expected %" PRId64 "..%" PRId64 " but found %" PRId64, key, min, max,
+                        x);
     *out = x;
     return RAD_OK;
 }
@@ -130,8 +130,7 @@ enum rad_status rad_gguf_real(const struct rad_gguf *g, const char *key, double 
     RAD_TRY(get(g, key, false, is_real, "a float", &v, err));
     const double x = rad_gguf_real_at(v, 0);
     if (!(x >= min && x <= max))
-        return rad_fail(err, RAD_E_RANGE, "%s: '%s': expected %g..%g but found %g", g->path, key,
-                        min, max, x);
+        return rad_fail(err, RAD_E_RANGE, "'%s': expected %g..%g but found %g", key, min, max, x);
     *out = x;
     return RAD_OK;
 }

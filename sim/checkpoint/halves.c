@@ -1,4 +1,4 @@
-/* halves.c - float from and to the 16-bit formats. */
+/* halves.c - float from and to the 16-bit formats, and from blocks of GGUF files. */
 #include "checkpoint/safetensors.h"
 
 #include <string.h>
@@ -51,6 +51,29 @@ static void widen(float *dst, const struct rad_tensor *t, float (*convert)(uint1
     }
 }
 
+/* Blocks of 32 values: a float16 scale, then int8 or nibbles; tensor/mat.h has the layouts. */
+static void unpack_q8_0(float *dst, const struct rad_tensor *t)
+{
+    const unsigned char *b = t->data;
+    for (int64_t i = 0; i < t->n / 32; i++, b += 34) {
+        const float scale = f32_from_f16((uint16_t)(b[0] | b[1] << 8));
+        for (int j = 0; j < 32; j++)
+            dst[32 * i + j] = scale * (float)(b[2 + j] < 128 ? b[2 + j] : b[2 + j] - 256);
+    }
+}
+
+static void unpack_q4_0(float *dst, const struct rad_tensor *t)
+{
+    const unsigned char *b = t->data;
+    for (int64_t i = 0; i < t->n / 32; i++, b += 18) {
+        const float scale = f32_from_f16((uint16_t)(b[0] | b[1] << 8));
+        for (int j = 0; j < 16; j++) {
+            dst[32 * i + j] = scale * (float)((b[2 + j] & 15) - 8);
+            dst[32 * i + 16 + j] = scale * (float)((b[2 + j] >> 4) - 8);
+        }
+    }
+}
+
 enum rad_status rad_tensor_to_f32(float *dst, const struct rad_tensor *tensor, struct rad_err *err)
 {
     if (tensor->n == 0)
@@ -61,6 +84,10 @@ enum rad_status rad_tensor_to_f32(float *dst, const struct rad_tensor *tensor, s
         widen(dst, tensor, f32_from_f16);
     else if (tensor->dtype == RAD_BF16)
         widen(dst, tensor, f32_from_bf16);
+    else if (tensor->block == RAD_BLOCK_Q8_0)
+        unpack_q8_0(dst, tensor);
+    else if (tensor->block == RAD_BLOCK_Q4_0)
+        unpack_q4_0(dst, tensor);
     else
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "tensor '%s': expected F32, F16 or BF16 but found %s", tensor->name,

@@ -20,6 +20,13 @@ RAD_MUST_CHECK enum rad_status rad_ckpt_path(char out[RAD_PATH_MAX], const char 
 /* Whether folder has something called name, whatever it is. */
 bool rad_ckpt_has(const char *folder, const char *name);
 
+/* Whether path names a GGUF file: it ends in .gguf and is no folder. */
+bool rad_ckpt_is_gguf(const char *path);
+
+/* What a model at path is called: ORG--NAME in the cache of the hub, a GGUF file without its
+ * ending, the last part of another path. */
+void rad_hub_name(char *out, size_t size, const char *path);
+
 /* A Git-LFS pointer stands where the file should be, as in a clone made without git-lfs.
  * errors: RAD_E_PARSE if data begins like one */
 RAD_MUST_CHECK enum rad_status rad_ckpt_refuse_lfs(const void *data, size_t len, const char *path,

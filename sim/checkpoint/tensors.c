@@ -1,4 +1,5 @@
 /* tensors.c - the weights of a folder: one file or shards, mapped and indexed by name. */
+#include "checkpoint/gguf.h"
 #include "checkpoint/outside.h"
 #include "checkpoint/safetensors.h"
 
@@ -21,9 +22,10 @@ struct shard {
 };
 
 struct rad_tensors {
-    char *path; /* for messages */
-    struct shard *shard;
+    char *path;          /* for messages */
+    struct shard *shard; /* NULL for GGUF */
     size_t n_shard;
+    struct rad_gguf gguf;      /* empty for safetensors */
     struct rad_tensor *tensor; /* [n], in the order of names */
     size_t n;
 };
@@ -45,6 +47,14 @@ static enum rad_status open_single(rad_tensors *t, const char *path, struct rad_
     RAD_TRY(open_shard(&t->shard[0], path, err));
     t->tensor = t->shard[0].st.tensor;
     t->n = t->shard[0].st.n;
+    return RAD_OK;
+}
+
+static enum rad_status open_gguf(rad_tensors *t, struct rad_err *err)
+{
+    RAD_TRY(rad_gguf_open(&t->gguf, t->path, err));
+    t->tensor = t->gguf.tensor;
+    t->n = t->gguf.n_tensor;
     return RAD_OK;
 }
 
@@ -160,6 +170,8 @@ static enum rad_status open_path(rad_tensors *t, struct rad_err *err)
     struct stat st;
     if (stat(t->path, &st) != 0)
         return rad_fail(err, RAD_E_IO, "%s: cannot open: %s", t->path, strerror(errno));
+    if (rad_ckpt_is_gguf(t->path))
+        return open_gguf(t, err);
     if (!S_ISDIR(st.st_mode))
         return open_single(t, t->path, err);
     RAD_TRY(rad_ckpt_path(path, t->path, single_name, err));
@@ -198,8 +210,9 @@ void rad_tensors_close(rad_tensors *t)
     if (t == NULL)
         return;
     /* A single file's index is used as it is; that of shards was copied. */
-    if (t->n_shard == 0 || t->tensor != t->shard[0].st.tensor)
+    if (t->tensor != t->gguf.tensor && (t->n_shard == 0 || t->tensor != t->shard[0].st.tensor))
         free(t->tensor);
+    rad_gguf_close(&t->gguf);
     for (size_t i = 0; i < t->n_shard; i++) {
         struct shard *s = &t->shard[i];
         rad_st_free(&s->st);
@@ -228,6 +241,8 @@ const struct rad_tensor *rad_tensors_find(const rad_tensors *t, const char *name
 
 const char *rad_tensors_metadata(const rad_tensors *t, const char *key)
 {
+    if (t->n_shard == 0)
+        return NULL;
     return json_string_value(
         json_object_get(json_object_get(t->shard[0].st.root, "__metadata__"), key));
 }
@@ -268,10 +283,11 @@ enum rad_status rad_tensors_get(const rad_tensors *t, const char *name, struct r
         return rad_fail(err, RAD_E_RANGE, "%s: tensor '%s': expected shape %s but found %s",
                         t->path, SHOW(name), want, have);
     }
-    if (found->dtype == RAD_N_DTYPE)
-        return rad_fail(err, RAD_E_UNSUPPORTED,
-                        "%s: tensor '%s': expected F32, F16 or BF16 but found %s", t->path,
-                        SHOW(name), found->dtype_name);
+    if (found->dtype == RAD_N_DTYPE && found->block == RAD_BLOCK_NONE)
+        return rad_fail(err, RAD_E_UNSUPPORTED, "%s: tensor '%s': expected %s but found %s",
+                        t->path, SHOW(name),
+                        t->n_shard == 0 ? "F32, F16, BF16, Q8_0 or Q4_0" : "F32, F16 or BF16",
+                        found->dtype_name);
     *out = found;
     return RAD_OK;
 }

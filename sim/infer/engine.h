@@ -37,7 +37,10 @@ struct rad_model {
     struct norm embed_norm, norm_f;
     struct layer_weights *layer;
     struct router_weights router;
-    double *turn;       /* [d_head / 2] rotation per position, radians */
+    double *turn; /* [d_head / 2] rotation per position, radians */
+    /* rad_kernels()->rope, or rad_rope_pairs for models whose pairs are neighbours */
+    void (*rope)(size_t n_row, const int32_t *pos, int32_t n_head, int32_t d_head, int32_t ld,
+                 const float *cs, float *x);
     const float *slope; /* [n_head] ALiBi, NULL: none */
     char hash[17];
 };

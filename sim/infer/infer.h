@@ -25,7 +25,8 @@
  * GPT-2, stored the other way round, are copied), so the file must not change while it is open. */
 typedef struct rad_model rad_model;
 
-/* Load a model folder. errors: those of checkpoint.h; a missing or mis-shaped tensor is named. */
+/* Load a model: whatever rad_model_find takes. errors: those of checkpoint.h; a missing or
+ * mis-shaped tensor is named. */
 RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folder,
                                               struct rad_err *err);
 void rad_model_close(rad_model *m);

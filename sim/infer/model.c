@@ -10,13 +10,19 @@ enum rad_status rad_model_open(rad_model **out, const char *folder, struct rad_e
     rad_model *m = calloc(1, sizeof *m);
     if (m == NULL)
         return rad_fail(err, RAD_E_NOMEM, "model: out of memory");
-    enum rad_status status = rad_model_config_open(&m->config, folder, err);
+    char path[RAD_PATH_MAX];
+    enum rad_status status = rad_model_find(path, folder, err);
+    if (status != RAD_OK) { /* its message names the model */
+        rad_model_close(m);
+        return status;
+    }
+    status = rad_model_config_open(&m->config, path, err);
     if (status == RAD_OK)
-        status = rad_tensors_open(&m->file, folder, err);
+        status = rad_tensors_open(&m->file, path, err);
     if (status == RAD_OK)
         status = rad_model_load_tensors(m, err);
     if (status == RAD_OK && m->config.card.patch == 0)
-        status = rad_tokenizer_open(&m->tokenizer, folder, m->config.card.vocab, err);
+        status = rad_tokenizer_open(&m->tokenizer, path, m->config.card.vocab, err);
     if (status != RAD_OK) {
         rad_model_close(m);
         return rad_fail_in(err, status, "%s", folder);

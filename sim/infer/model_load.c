@@ -68,16 +68,23 @@ static void turn_around(const unsigned char *from, int64_t n_in, int64_t n_out, 
                        size);
 }
 
+static enum rad_mat_type type_of(const struct rad_tensor *t)
+{
+    static const enum rad_mat_type plain[RAD_N_DTYPE] = {
+        [RAD_F32] = RAD_MAT_F32, [RAD_F16] = RAD_MAT_F16, [RAD_BF16] = RAD_MAT_BF16};
+    static const enum rad_mat_type blocks[] = {
+        [RAD_BLOCK_Q8_0] = RAD_MAT_Q8_0, [RAD_BLOCK_Q4_0] = RAD_MAT_Q4_0};
+    return t->block != RAD_BLOCK_NONE ? blocks[t->block] : plain[t->dtype];
+}
+
 /* A matrix [n_out][n_in] in its own format; turned: the file has [n_in][n_out]. */
 static enum rad_status take_mat(struct loader *l, const char *name, const int64_t size[2],
                                 bool turned, struct rad_mat *out, struct rad_err *err)
 {
-    static const enum rad_mat_type types[RAD_N_DTYPE] = {
-        [RAD_F32] = RAD_MAT_F32, [RAD_F16] = RAD_MAT_F16, [RAD_BF16] = RAD_MAT_BF16};
     const struct rad_shape plain = {2, {size[0], size[1]}}, swapped = {2, {size[1], size[0]}};
     const struct rad_tensor *t = NULL;
     RAD_TRY(find(l, name, turned ? swapped : plain, &t, err));
-    *out = (struct rad_mat){types[t->dtype], (int32_t)size[0], (int32_t)size[1], t->data, NULL};
+    *out = (struct rad_mat){type_of(t), (int32_t)size[0], (int32_t)size[1], t->data, NULL};
     if (!turned)
         return RAD_OK;
     unsigned char *to = rad_arena_get(l->m->arena, t->bytes);
@@ -164,10 +171,10 @@ static enum rad_status take_parts(struct loader *l, int32_t i, const struct part
 /* Rows first..first+n of a matrix with its bias. */
 static struct linear rows_of(const struct linear *all, int32_t first, int32_t n)
 {
-    const size_t bytes = all->w.type == RAD_MAT_F32 ? 4 : 2;
+    const size_t row = rad_mat_row_bytes(all->w.type, all->w.n_in);
     struct linear part = *all;
     part.w.n_out = n;
-    part.w.data = (const unsigned char *)all->w.data + (size_t)first * (size_t)all->w.n_in * bytes;
+    part.w.data = (const unsigned char *)all->w.data + (size_t)first * row;
     part.b = all->b != NULL ? all->b + first : NULL;
     return part;
 }
@@ -282,6 +289,28 @@ static enum rad_status take_head(struct loader *l, struct rad_err *err)
     return c->patch > 0 ? take_vector(l, name, c->vocab, &m->head.b, err) : RAD_OK;
 }
 
+/* Divisors of the rotations, where the file has them (Llama 3). */
+static enum rad_status take_rope_freqs(struct loader *l, struct rad_err *err)
+{
+    rad_model *m = l->m;
+    const int32_t n = m->config.card.d_head / 2;
+    const float *divisor = NULL;
+    char name[NAME_MAX_BYTES];
+    if (l->layout->rope_freqs == NULL || m->turn == NULL)
+        return RAD_OK;
+    full(l, -1, l->layout->rope_freqs, ".weight", name);
+    if (rad_tensors_find(m->file, name) == NULL)
+        return RAD_OK;
+    RAD_TRY(take_vector(l, name, n, &divisor, err));
+    for (int32_t i = 0; i < n; i++) {
+        if (!(divisor[i] >= 1e-6f && divisor[i] <= 1e6f))
+            return rad_fail(err, RAD_E_RANGE, "tensor '%s': expected 1e-6..1e6 but found %g", name,
+                            (double)divisor[i]);
+        m->turn[i] /= (double)divisor[i];
+    }
+    return RAD_OK;
+}
+
 static enum rad_status take_all(struct loader *l, struct rad_err *err)
 {
     const struct rad_card *c = &l->m->config.card;
@@ -291,6 +320,7 @@ static enum rad_status take_all(struct loader *l, struct rad_err *err)
     if (!c->post_norm)
         RAD_TRY(take_norm(l, -1, l->layout->norm_f, &l->m->norm_f, err));
     RAD_TRY(take_head(l, err));
+    RAD_TRY(take_rope_freqs(l, err));
     return take_router(l, err);
 }
 
@@ -315,6 +345,8 @@ static enum rad_status hash_config(struct loader *l, struct rad_err *err)
             c->rope.original_ctx, c->window};
         rad_hasher_update(l->hash, more, sizeof more);
     }
+    if (c->rope_pairs)
+        rad_hasher_update(l->hash, "pairs", 5);
     return RAD_OK;
 }
 
@@ -332,6 +364,7 @@ static enum rad_status make_tables(rad_model *m, struct rad_err *err)
         return rad_fail(err, RAD_E_NOMEM, "model: out of memory");
     if (m->turn != NULL)
         rad_rope_turn(&m->config, m->turn);
+    m->rope = m->config.rope_pairs ? rad_rope_pairs : rad_kernels()->rope;
     if (slope != NULL)
         rad_alibi_slopes(c->n_head, slope);
     return RAD_OK;

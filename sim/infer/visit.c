@@ -233,8 +233,8 @@ static enum rad_status project_qkv(rad_engine *e, const struct visit *v, struct 
         return RAD_OK;
     const size_t n = (size_t)v->n;
     if (with_q)
-        rad_kernels()->rope(n, w->pos, c->n_head, c->d_head, c->n_head * c->d_head, e->cs, w->q);
-    rad_kernels()->rope(n, w->pos, c->n_kv, c->d_head, c->n_kv * c->d_head, e->cs, w->k);
+        m->rope(n, w->pos, c->n_head, c->d_head, c->n_head * c->d_head, e->cs, w->q);
+    m->rope(n, w->pos, c->n_kv, c->d_head, c->n_kv * c->d_head, e->cs, w->k);
     return RAD_OK;
 }
 

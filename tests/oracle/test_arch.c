@@ -1,5 +1,6 @@
 /* test_arch.c - every architecture in every format against arch_vectors.py (vectors in
  * arch_vectors.tsv): per-token NLL or logits, decoding through the cache, threads. */
+#include "arch_run.h"
 #include "base/io.h"
 #include "infer/infer.h"
 #include "refuse.h"
@@ -10,7 +11,7 @@
 
 #define DIR "build/tmp/arch"
 
-enum { MAX_TOKEN = 32, MAX_TENSOR = 96, LINE_BYTES = 4096, BLOB_BYTES = 1 << 20 };
+enum { MAX_TENSOR = 96, LINE_BYTES = 4096, BLOB_BYTES = 1 << 20 };
 
 struct tensor {
     char name[96];
@@ -22,12 +23,10 @@ struct tensor {
 struct model { /* one of the file */
     char name[32], config[LINE_BYTES];
     uint64_t seed;
-    int n_tensor, n_token, n_value;
+    int n_tensor;
     struct tensor tensor[MAX_TENSOR];
-    int32_t token[MAX_TOKEN];
-    double value[MAX_TOKEN];
+    struct arch_run run;
     float image[4096]; /* filled by make_model */
-    enum rad_kv kv;    /* of policy skip */
 };
 
 /* ---- the file ------------------------------------------------------------------------------ */
@@ -60,11 +59,11 @@ static bool read_model(FILE *f, char line[LINE_BYTES], struct model *m)
         if (strncmp(line, "tensor", 6) == 0)
             read_tensor(m, line);
         else if (strncmp(line, "tokens", 6) == 0)
-            for (char *end; m->n_token < MAX_TOKEN && *p != '\n'; p = end)
-                m->token[m->n_token++] = (int32_t)strtol(p, &end, 10);
+            for (char *end; m->run.n_token < ARCH_MAX_TOKEN && *p != '\n'; p = end)
+                m->run.token[m->run.n_token++] = (int32_t)strtol(p, &end, 10);
         else
-            for (char *end; m->n_value < MAX_TOKEN && *p != '\n'; p = end)
-                m->value[m->n_value++] = strtod(p, &end);
+            for (char *end; m->run.n_value < ARCH_MAX_TOKEN && *p != '\n'; p = end)
+                m->run.value[m->run.n_value++] = strtod(p, &end);
         line[0] = '\0';
     }
     return true;
@@ -153,96 +152,17 @@ static rad_model *open_made(struct model *m, enum rad_dtype dtype)
 
 /* ---- comparisons --------------------------------------------------------------------------- */
 
-static struct rad_engine_options options_of(const rad_model *m, const char *policy)
-{
-    struct rad_engine_options o = {.n_slot = 1};
-    OK(rad_route_parse(&o.route, policy, rad_model_config(m)->card.n_layer, &err));
-    return o;
-}
-
-/* NLLs of the tokens fed `chunk` at a time. */
-static void run_tokens(const rad_model *net, const struct model *m, const char *policy,
-                       int32_t chunk, float *nll)
-{
-    struct rad_engine_options o = options_of(net, policy);
-    o.kv = strncmp(policy, "skip", 4) == 0 ? m->kv : RAD_KV_HOLE;
-    struct rad_row row[MAX_TOKEN];
-    int32_t target[MAX_TOKEN];
-    rad_engine *e = NULL;
-    OK(rad_engine_open(&e, net, &o, &err));
-    for (int32_t i = 0; i < m->n_token; i++) {
-        row[i] = (struct rad_row){0, m->token[i]};
-        target[i] = i + 1 < m->n_token ? m->token[i + 1] : -1;
-    }
-    rad_engine_start(e, 0, 0);
-    for (int32_t i = 0; i < m->n_token; i += chunk) {
-        const int32_t n = m->n_token - i < chunk ? m->n_token - i : chunk;
-        OK(rad_engine_forward(e, row + i, n, RAD_ROUTE_EVAL, &err));
-        OK(rad_engine_nll(e, n, target + i, nll + i, &err));
-    }
-    rad_engine_close(e);
-}
-
-static double distance(const struct model *m, const float *got, const double *want)
-{
-    double worst = 0.0;
-    for (int i = 0; i < m->n_value; i++)
-        worst = fabs((double)got[i] - want[i]) <= worst ? worst : fabs((double)got[i] - want[i]);
-    return worst;
-}
-
-static double apart(int n, const float *a, const float *b)
-{
-    double worst = 0.0;
-    for (int i = 0; i < n; i++)
-        worst = fabs((double)(a[i] - b[i])) <= worst ? worst : fabs((double)(a[i] - b[i]));
-    return worst;
-}
-
-/* Skipped layers, under every KV semantics: decoding is prefill. */
-static void check_skips(const rad_model *net, struct model *m)
-{
-    static const char policy[] = "skip:frac=0.4,seed=3";
-    float whole[3][MAX_TOKEN], fed[MAX_TOKEN];
-    for (int kv = RAD_KV_HOLE; kv <= RAD_KV_COPY; kv++) {
-        m->kv = (enum rad_kv)kv;
-        run_tokens(net, m, policy, m->n_token, whole[kv]);
-        run_tokens(net, m, policy, 1, fed);
-        CU_ASSERT(apart(m->n_value, whole[kv], fed) <= 1e-4);
-    }
-    CU_ASSERT(apart(m->n_value, whole[RAD_KV_HOLE], whole[RAD_KV_PROJECT]) > 1e-3);
-    CU_ASSERT(apart(m->n_value, whole[RAD_KV_PROJECT], whole[RAD_KV_COPY]) > 1e-3);
-}
-
-static void check_text(const rad_model *net, const struct model *m)
-{
-    float whole[MAX_TOKEN], fed[MAX_TOKEN], odd[MAX_TOKEN];
-    run_tokens(net, m, "dense", m->n_token, whole);
-    run_tokens(net, m, "dense", 1, fed);
-    run_tokens(net, m, "dense", 5, odd);
-    const double off = distance(m, whole, m->value);
-    if (!(off <= 1e-4))
-        fprintf(stderr, "\n%s: NLL off by %g\n", m->name, off);
-    CU_ASSERT(off <= 1e-4); /* 1e-3 is asked for */
-    CU_ASSERT(apart(m->n_value, whole, fed) <= 1e-4);
-    CU_ASSERT(apart(m->n_value, whole, odd) <= 1e-4);
-    run_tokens(net, m, "oracle:theta=0", m->n_token, odd); /* looks at all, discards nothing */
-    CU_ASSERT(apart(m->n_value, whole, odd) <= 1e-4);
-    run_tokens(net, m, "oracle:theta=1", m->n_token, odd);
-    CU_ASSERT(apart(m->n_value, whole, odd) > 1e-2);
-}
-
 static void check_image(const rad_model *net, const struct model *m)
 {
-    const struct rad_engine_options o = options_of(net, "dense");
+    const struct rad_engine_options o = arch_options(net, "dense");
     const struct rad_hop_rec *hop;
-    float logits[MAX_TOKEN];
+    float logits[ARCH_MAX_TOKEN];
     rad_engine *e = NULL;
     OK(rad_engine_open(&e, net, &o, &err));
     rad_engine_start(e, 0, 0);
     OK(rad_engine_image(e, m->image, &err));
     OK(rad_engine_logits(e, 0, 1, logits, &err));
-    const double off = distance(m, logits, m->value);
+    const double off = arch_distance(&m->run, logits);
     if (!(off <= 1e-4))
         fprintf(stderr, "\n%s: logits off by %g\n", m->name, off);
     CU_ASSERT(off <= 1e-4);
@@ -251,41 +171,6 @@ static void check_image(const rad_model *net, const struct model *m)
     const struct rad_row row = {0, 1};
     REFUSES(rad_engine_forward(e, &row, 1, RAD_ROUTE_EVAL, &err), RAD_E_ARG, "reads images");
     rad_engine_close(e);
-}
-
-struct seen {
-    float nll[2 * MAX_TOKEN];
-    int n;
-};
-
-static enum rad_status keep_nll(void *ctx, const struct rad_trace_token *tok, int32_t target,
-                                double depth, struct rad_err *e)
-{
-    struct seen *s = ctx;
-    (void)target;
-    (void)depth;
-    (void)e;
-    s->nll[s->n++] = tok->nll;
-    return RAD_OK;
-}
-
-/* Two sequences on one thread and on two: the same bits. */
-static void check_threads(const rad_model *net, struct model *m)
-{
-    struct seen seen[2] = {{{0}, 0}, {{0}, 0}};
-    int64_t first[3] = {0, m->n_token / 2, m->n_token};
-    const struct rad_tokens tokens = {m->token, first, 2};
-    for (int i = 0; i < 2; i++) {
-        struct rad_eval_result r;
-        rad_pool *pool = NULL;
-        OK(rad_pool_open(&pool, i + 1, &err));
-        const struct rad_eval_options o = {options_of(net, "dense"), false, pool};
-        const struct rad_eval_sinks sinks = {.token = keep_nll, .ctx = &seen[i]};
-        OK(rad_eval_run(net, &tokens, &o, &sinks, &r, &err));
-        rad_pool_close(pool);
-    }
-    CU_ASSERT_EQUAL(seen[0].n, m->n_token);
-    CU_ASSERT_EQUAL(memcmp(&seen[0], &seen[1], sizeof seen[0]), 0);
 }
 
 static void each_model(void (*check)(struct model *m), int want)
@@ -312,9 +197,11 @@ static void check_numbers(struct model *m)
         if (c->patch > 0) {
             check_image(net, m);
         } else {
-            check_text(net, m);
-            check_skips(net, m);
-            check_threads(net, m);
+            m->run.name = m->name;
+            m->run.net = net;
+            arch_check_text(&m->run);
+            arch_check_skips(&m->run);
+            arch_check_threads(&m->run);
         }
         rad_model_close(net);
     }
