@@ -88,10 +88,13 @@ bench: all $(BENCHES) ## measure speed on this machine
 train: all ## train the committed models again; CORPUS="a.txt b.txt" for your own text
 	@RADIAL=./radial tests/demo/train.sh $(CORPUS)
 
-FUZZ_S ?= 10
+# FUZZ_S=0 FUZZ_RUNS=1000000: as many executions instead. FUZZ="yaml image": only these.
+FUZZ_S    ?= 10
+FUZZ_RUNS ?= -1
+FUZZ      ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
 fuzz: ## fuzz every reader of outside files for FUZZ_S=10 seconds each (needs clang)
 	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer-no-link,address,undefined CI= \
-	    FUZZ_S=$(FUZZ_S) fuzz-run
+	    FUZZ_S=$(FUZZ_S) FUZZ_RUNS=$(FUZZ_RUNS) FUZZ="$(FUZZ)" fuzz-run
 
 lint: ## check arrows, statics, format, sizes, names, scripts
 	@$(MAKE) --no-print-directory -k check-deps check-globals check-text
@@ -163,12 +166,12 @@ $(BENCHES): $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/helpers.a $(BUILD)/lib
 	$(call say,LD) $(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 .PHONY: fuzz-run
-fuzz-run: $(FUZZERS)
+fuzz-run: $(FUZZ:%=$(BUILD)/fuzz_%)
 	@for f in $^; do \
-	    corpus=build/fuzz/$$(basename $$f); seeds=tests/fuzz/corpus/$$(basename $$f); \
-	    mkdir -p $$corpus; [ -d $$seeds ] || seeds=; \
-	    $$f -max_total_time=$(FUZZ_S) -rss_limit_mb=1024 -artifact_prefix=$$corpus- \
-	        $$corpus $$seeds || exit 1; \
+	    corpus=build/fuzz/$$(basename $$f); mkdir -p $$corpus; \
+	    tests/fuzz/seeds.sh $$(basename $$f) $$corpus && \
+	    $$f -max_total_time=$(FUZZ_S) -runs=$(FUZZ_RUNS) -rss_limit_mb=1024 -timeout=60 \
+	        -print_final_stats=1 -artifact_prefix=$$corpus- $$corpus || exit 1; \
 	done
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/helpers.a $(BUILD)/libradial.a

@@ -190,24 +190,35 @@ RAD_MUST_CHECK enum rad_status rad_model_config_write(const struct rad_model_con
 
 typedef struct rad_tokenizer rad_tokenizer;
 
-/* Open the tokenizer of a model folder: bytes if config.json says "radial_tokenizer": "bytes" or
- * if vocab is 256 and the folder has no tokenizer file; otherwise sentencepiece BPE from
- * tokenizer.model. vocab is the model's: no token id reaches it.
- * errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (more pieces than vocab), RAD_E_UNSUPPORTED */
-RAD_MUST_CHECK enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *folder,
+/* Open the tokenizer of a model: of a .gguf file the vocabulary inside; of a folder bytes, if its
+ * config.json says "radial_tokenizer": "bytes", or else the first of these that it has:
+ *   tokenizer.model              sentencepiece BPE
+ *   tokenizer.json               a BPE model, of bytes (GPT-2, OPT, BLOOM, Llama 3, Qwen2) or of
+ *                                characters (Llama 2, Mistral), with its normalizer (NFC, NFD,
+ *                                NFKC, NFKD, Prepend, Replace), words (ByteLevel, Split, Digits,
+ *                                Metaspace), added tokens, and one BOS by TemplateProcessing
+ *   vocab.json and merges.txt    bytes, as GPT-2 and OPT have them
+ *   nothing                      bytes, if vocab is 256
+ * tokenizer_config.json and special_tokens_map.json beside them name BOS and EOS where the files do
+ * not. Parts of a tokenizer.json that would change ids and are not known are refused. vocab is the
+ * model's: no token id reaches it.
+ * errors: RAD_E_IO, RAD_E_PARSE, RAD_E_RANGE (more pieces than vocab, over a limit: files of 64
+ * MiB, 2^20 pieces of 1024 bytes), RAD_E_UNSUPPORTED, RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *model,
                                                   int32_t vocab, struct rad_err *err);
 
 /* A byte vocabulary without a folder. */
 RAD_MUST_CHECK enum rad_status rad_tokenizer_open_bytes(rad_tokenizer **out, struct rad_err *err);
 void rad_tokenizer_close(rad_tokenizer *tok); /* NULL is fine */
 
-const char *rad_tokenizer_kind(const rad_tokenizer *tok); /* "bytes" or "sentencepiece" */
+const char *rad_tokenizer_kind(const rad_tokenizer *tok); /* "bytes", "sentencepiece" or "bpe" */
 int32_t rad_tokenizer_vocab(const rad_tokenizer *tok);    /* the model's */
-int32_t rad_tokenizer_bos(const rad_tokenizer *tok);      /* -1: none */
-int32_t rad_tokenizer_eos(const rad_tokenizer *tok);      /* -1: none */
+int32_t rad_tokenizer_bos(const rad_tokenizer *tok); /* what goes before a text; -1: nothing does */
+int32_t rad_tokenizer_eos(const rad_tokenizer *tok); /* -1: none is named */
 
-/* Text to encode; any bytes, NUL too. For sentencepiece a byte that is no UTF-8 counts as U+FFFD,
- * as in the original implementation. */
+/* Text to encode; any bytes, NUL too. A byte that is no UTF-8 counts as U+FFFD for sentencepiece,
+ * as in the original implementation; bpe keeps it. The texts of special tokens become these tokens
+ * in bpe, as elsewhere, and are plain text in sentencepiece. */
 struct rad_text {
     const char *data;
     size_t len; /* at most 64 MiB */
@@ -220,7 +231,9 @@ struct rad_ids {
     size_t n;
 };
 
-/* errors: RAD_E_RANGE (too long), RAD_E_NOMEM; *out is empty then */
+/* Takes a time that grows about linearly with the text, whatever the tokenizer's files say.
+ * errors: RAD_E_RANGE (too long; a byte that has no token; a pattern of the tokenizer takes too
+ * many steps, as with over 64 Ki blanks in a row), RAD_E_NOMEM; *out is empty then */
 RAD_MUST_CHECK enum rad_status rad_tokenizer_encode(const rad_tokenizer *tok,
                                                     const struct rad_text *text,
                                                     struct rad_ids *out, struct rad_err *err);

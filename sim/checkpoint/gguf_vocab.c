@@ -112,9 +112,8 @@ static enum rad_status find_pre(const struct reader *r, const struct pre **out)
             *out = &pres[i];
             return RAD_OK;
         }
-    const size_t len = name.len < RAD_SHOW_MAX - 1 ? name.len : RAD_SHOW_MAX - 1;
-    char text[RAD_SHOW_MAX] = "";
-    memcpy(text, name.data, len);
+    char text[2 * RAD_SHOW_MAX] = "";
+    memcpy(text, name.data, name.len < sizeof text ? name.len : sizeof text - 1);
     return rad_fail(r->err, RAD_E_UNSUPPORTED, "%s: '" KEY("pre") "': '%s' is not supported",
                     r->path, rad_show(shown, text));
 }

@@ -169,21 +169,21 @@ static enum rad_status open_none(rad_tokenizer **out, const char *folder, int32_
                     folder, vocab);
 }
 
-enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *folder, int32_t vocab,
+enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *model, int32_t vocab,
                                    struct rad_err *err)
 {
-    struct rad_tokenizer_file inside = {.path = folder};
+    struct rad_tokenizer_file inside = {.path = model};
     bool bytes = false;
     *out = NULL;
-    if (is_gguf(folder))
+    if (is_gguf(model))
         return rad_tokenizer_read(out, &rad_tokenizer_source_gguf, &inside, vocab, err);
-    RAD_TRY(asks_for_bytes(folder, &bytes, err));
+    RAD_TRY(asks_for_bytes(model, &bytes, err));
     if (bytes)
-        return open_bytes(out, folder, vocab, err);
+        return open_bytes(out, model, vocab, err);
     for (int i = 0; i < N_SOURCE; i++)
-        if (has_files(sources[i], folder))
-            return open_files(out, sources[i], folder, vocab, err);
-    return open_none(out, folder, vocab, err);
+        if (has_files(sources[i], model))
+            return open_files(out, sources[i], model, vocab, err);
+    return open_none(out, model, vocab, err);
 }
 
 void rad_tokenizer_close(rad_tokenizer *tok)

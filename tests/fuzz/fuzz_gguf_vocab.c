@@ -1,0 +1,12 @@
+/* fuzz_gguf_vocab.c - any bytes as a GGUF file with a vocabulary, and as a text: refused, or the
+ * text is encoded to ids in range, which decode. The first byte says how many of the next are the
+ * text. */
+#include "tok_make.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    made_fuzz(&rad_tokenizer_source_gguf, data, size);
+    return 0;
+}
