@@ -168,10 +168,11 @@ $(BENCHES): $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/helpers.a $(BUILD)/lib
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ:%=$(BUILD)/fuzz_%)
 	@for f in $^; do \
-	    corpus=build/fuzz/$$(basename $$f); mkdir -p $$corpus; \
+	    corpus=build/fuzz/$$(basename $$f); seeds=tests/fuzz/corpus/$$(basename $$f); \
+	    mkdir -p $$corpus; [ -d $$seeds ] || seeds=; \
 	    tests/fuzz/seeds.sh $$(basename $$f) $$corpus && \
 	    $$f -max_total_time=$(FUZZ_S) -runs=$(FUZZ_RUNS) -rss_limit_mb=1024 -timeout=60 \
-	        -print_final_stats=1 -artifact_prefix=$$corpus- $$corpus || exit 1; \
+	        -print_final_stats=1 -artifact_prefix=$$corpus- $$corpus $$seeds || exit 1; \
 	done
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/helpers.a $(BUILD)/libradial.a

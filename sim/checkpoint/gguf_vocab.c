@@ -269,6 +269,8 @@ static enum rad_status read_file(const struct rad_gguf *g, rad_tokenizer *tok, c
 {
     struct reader r = {.file = g, .path = path, .err = err};
     struct rad_gguf_text model;
+    if (rad_gguf_find(g, KEY("model")) == NULL && tok->vocab == 256)
+        return rad_tokenizer_fill_bytes(tok, err);
     RAD_TRY(rad_gguf_string(g, KEY("model"), &model, err));
     const bool bpe = rad_gguf_text_is(model, "gpt2");
     if (!bpe && !rad_gguf_text_is(model, "llama"))

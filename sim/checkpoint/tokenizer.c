@@ -79,16 +79,21 @@ enum rad_status rad_tokenizer_read(rad_tokenizer **out, const struct rad_tokeniz
     return status;
 }
 
+enum rad_status rad_tokenizer_fill_bytes(rad_tokenizer *tok, struct rad_err *err)
+{
+    RAD_TRY(rad_tokenizer_room(tok, 256, 256, err));
+    for (int i = 0; i < 256; i++) {
+        tok->surface[i] = (char)(unsigned char)i;
+        tok->surface_at[i + 1] = (uint32_t)i + 1;
+        tok->flags[i] = RAD_TOKEN_BYTE;
+    }
+    return RAD_OK;
+}
+
 enum rad_status rad_tokenizer_open_bytes(rad_tokenizer **out, struct rad_err *err)
 {
     RAD_TRY(new_tokenizer(out, 256, err));
-    enum rad_status status = rad_tokenizer_room(*out, 256, 256, err);
-    for (int i = 0; status == RAD_OK && i < 256; i++) {
-        (*out)->surface[i] = (char)(unsigned char)i;
-        (*out)->surface_at[i + 1] = (uint32_t)i + 1;
-        (*out)->flags[i] = RAD_TOKEN_BYTE;
-    }
-    return finish(out, status);
+    return finish(out, rad_tokenizer_fill_bytes(*out, err));
 }
 
 /* ---- the folder of a model ------------------------------------------------------------- */
@@ -143,13 +148,6 @@ static enum rad_status open_bytes(rad_tokenizer **out, const char *folder, int32
     return rad_tokenizer_open_bytes(out, err);
 }
 
-static bool is_gguf(const char *path)
-{
-    static const char suffix[] = ".gguf";
-    const size_t len = strlen(path), n = sizeof suffix - 1;
-    return len > n && strcmp(path + len - n, suffix) == 0;
-}
-
 /* A folder without a tokenizer. A byte vocabulary is not assumed beside files of another one. */
 static enum rad_status open_none(rad_tokenizer **out, const char *folder, int32_t vocab,
                                  struct rad_err *err)
@@ -175,7 +173,7 @@ enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *model, int32
     struct rad_tokenizer_file inside = {.path = model};
     bool bytes = false;
     *out = NULL;
-    if (is_gguf(model))
+    if (rad_ckpt_is_gguf(model))
         return rad_tokenizer_read(out, &rad_tokenizer_source_gguf, &inside, vocab, err);
     RAD_TRY(asks_for_bytes(model, &bytes, err));
     if (bytes)

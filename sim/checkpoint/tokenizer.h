@@ -82,6 +82,9 @@ RAD_MUST_CHECK enum rad_status rad_tokenizer_read(rad_tokenizer **out,
 RAD_MUST_CHECK enum rad_status rad_tokenizer_room(rad_tokenizer *tok, int32_t n, size_t bytes,
                                                   struct rad_err *err);
 
+/* Make tok, which is new and of 256 ids, one of bytes. errors: RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_fill_bytes(rad_tokenizer *tok, struct rad_err *err);
+
 /* Append one id; the room grows by doubling. errors: RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_ids_add(struct rad_ids *ids, int32_t id, struct rad_err *err);
 

@@ -2,6 +2,7 @@
  */
 #include "hw/hw_profile.h"
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/near.h"
@@ -63,10 +64,11 @@ static enum rad_status find_model(const rad_yaml_node *root, const struct rad_hw
         if (strcmp(names[i], rad_yaml_text(node)) == 0)
             return RAD_OK;
     }
+    char shown[RAD_SHOW_MAX];
     const char *near = rad_nearest(rad_yaml_text(node), names, N_MODEL);
-    return rad_yaml_fail(node, err, RAD_E_UNSUPPORTED, "unknown hardware model '%.32s'%s%s%s",
-                         rad_yaml_text(node), near ? "; did you mean '" : "", near ? near : "",
-                         near ? "'" : "");
+    return rad_yaml_fail(node, err, RAD_E_UNSUPPORTED, "unknown hardware model '%s'%s%s%s",
+                         rad_show(shown, rad_yaml_text(node)), near ? "; did you mean '" : "",
+                         near ? near : "", near ? "'" : "");
 }
 
 /* The value that a message "peak.fp8: ..." is about: written peak.fp8, or peak: {fp8: }. */

@@ -87,6 +87,11 @@ fuzz_yaml)
         if [ -f "$file" ]; then cp "$file" "$dir/"; fi
     done
     ;;
+fuzz_hw)
+    for file in hwprofiles/u280.yaml hwprofiles/tpu-v5e.yaml hwprofiles/xeon-8480.yaml; do
+        cp "$file" "$dir/"
+    done
+    ;;
 fuzz_safetensors)
     # The first two bytes choose the length of the header.
     printf '\x5d\x00{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"__metadata__":{"format":"pt"},"b":1 }01234567' \

@@ -86,6 +86,8 @@ static void profile_errors_say_where_and_what(void)
          RAD_E_RANGE},
         {"model: gpu", "model: gpus",
          "t.yaml:2:8: unknown hardware model 'gpus'; did you mean 'gpu'", RAD_E_UNSUPPORTED},
+        {"model: gpu", "model: \"gpu\\n\"", "t.yaml:2:8: unknown hardware model 'gpu?'",
+         RAD_E_UNSUPPORTED},
         {"model: gpu", "model: fpga", "t.yaml:12:1: unknown key 'gpu'", RAD_E_PARSE},
         {"model: gpu\n", "", "t.yaml:2:1: missing required key 'model'", RAD_E_RANGE},
         {"sources: {made-up: no real part}", "sources: made-up",

@@ -149,6 +149,10 @@ static void missing_keys_are_named(void)
     struct rad_tokenizer_file file = {b.data, b.len, "vocab.gguf"};
     REFUSES(rad_tokenizer_read(&tok, &rad_tokenizer_source_gguf, &file, 100, &err), RAD_E_PARSE,
             "tokenizer.ggml.model");
+    OK(rad_tokenizer_read(&tok, &rad_tokenizer_source_gguf, &file, 256, &err)); /* as a folder */
+    CU_ASSERT_STRING_EQUAL(rad_tokenizer_kind(tok), "bytes");
+    CU_ASSERT(made_encodes(tok, "az", "97 122"));
+    rad_tokenizer_close(tok);
     rad_buf_free(&b);
     REFUSES(rad_tokenizer_open(&tok, "build/tmp/none.gguf", 100, &err), RAD_E_IO, "none.gguf");
     REFUSES(open_made(&tok, &(struct made_vocab){.pre = "an unknown name that is far longer than "
