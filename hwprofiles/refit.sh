@@ -90,7 +90,7 @@ done
 like rtx-4090 rtx-3090 # the GeForce boards halve the rate of sums in fp32, and their peaks say so
 like gb200 b200-sxm-180gb
 like rtx-pro-6000-ws rtx-pro-6000-server
-# The P4's rows contradict each other: no class rests on them.
+# The P4 is left out: what is known of its rows is that they contradict each other.
 class=$(ls hwprofiles/{a100,h100,h200,b200,l40s,rtx,a40,v100,t4,p100}*.yaml | sed 's#.*/##; s/\.yaml//' | paste -sd,)
 for gpu in $(sed 's#.*/##; s/\.yaml//' gpus); do
     like "$gpu" "$class"

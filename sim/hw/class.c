@@ -37,9 +37,11 @@ static const char *mode_word(const char *software)
     return last == NULL || strpbrk(last, "0123456789") != NULL ? "" : last;
 }
 
+/* Fitted to rows of the part itself, and well enough to say something of others: rows that a law
+ * does not follow (the P4's contradict each other) are no ground for a class. */
 static bool is_measured(const struct rad_fit *f)
 {
-    return f->rows > 0.0;
+    return f->rows > 0.0 && f->ape_frac < 0.15;
 }
 
 static bool like(const struct rad_fit *a, const struct rad_fit *b)
@@ -288,9 +290,10 @@ static void name_class(const struct donors *d, const struct rad_fit *kind, struc
         snprintf(out->data, sizeof out->data, "class: %.40s alone", d->hw[0]->name);
 }
 
-/* The class fit of one kind into *out, or that of the only profile asked for. */
-static enum rad_status pool_kind(const struct donors *d, const struct rad_fit *kind, bool one_asked,
-                                 struct rad_fit *out, struct rad_err *err)
+/* The class fit of one kind into *out; or for one_asked, if it is not NULL, that of the only donor.
+ */
+static enum rad_status pool_kind(const struct donors *d, const struct rad_fit *kind,
+                                 const rad_hw *one_asked, struct rad_fit *out, struct rad_err *err)
 {
     const struct rad_fit *f = d->fit[0];
     *out = (struct rad_fit){.law = kind->law, .head_dim = kind->head_dim};
@@ -305,14 +308,17 @@ static enum rad_status pool_kind(const struct donors *d, const struct rad_fit *k
         return status;
     }
     /* one donor says nothing of the spread: twice its own, and what parts of a class differ by */
-    const double apart = one_asked ? log(1.15) : log(1.35);
+    const double apart = one_asked != NULL ? log(1.15) : log(1.35);
     out->lo_ratio = exp(-hypot(2.0 * log(f->lo_ratio), apart));
     out->hi_ratio = exp(hypot(2.0 * log(f->hi_ratio), apart));
     out->ape_frac = hypot(f->ape_frac, apart / 1.9); /* 80 % of a normal error is 1.9 medians */
-    if (one_asked) {
+    if (one_asked != NULL) {
         memcpy(out->software, f->software, sizeof out->software);
         snprintf(out->data, sizeof out->data, "like %.40s: %.60s", d->hw[0]->name, f->data);
-        out->power = f->power;
+        const double watts = one_asked->machine.tdp_w / d->hw[0]->machine.tdp_w;
+        out->power = f->power; /* the same chip under another limit */
+        out->power.idle_w *= watts;
+        out->power.cap_w *= watts;
     }
     return RAD_OK;
 }
@@ -341,7 +347,7 @@ enum rad_status rad_hw_pool(const rad_hw *hw, const rad_hw *const *donors, size_
             if (n_old + n_new == RAD_FIT_MAX)
                 status = rad_fail(err, RAD_E_RANGE, "expected at most %d kinds", RAD_FIT_MAX);
             else
-                status = pool_kind(&d, kind, n == 1, &fits[n_new], err);
+                status = pool_kind(&d, kind, n == 1 ? hw : NULL, &fits[n_new], err);
             n_new += status == RAD_OK;
         }
     if (status == RAD_OK)
