@@ -21,11 +21,16 @@ cd "$work"
 grep -l '^model: gpu' hwprofiles/*.yaml >gpus
 xargs sed -i '/^fits:/,$d' <gpus
 
-# Small GEMMs and the largest are not what models are made of: N, K >= 1024, M <= 16384.
+# Small GEMMs and the largest are not what models are made of: N, K >= 1024, M <= 16384. LLMCompass, whose rows
+# include the launch, needs the small ones to tell it.
 mkdir rows
 for file in "$data"/*.csv; do
-    awk -F, 'NR == 1 || $3 != "gemm" || ($6 >= 1024 && $7 >= 1024 && $5 <= 16384)' "$file" >"rows/${file##*/}"
+    awk -F, 'NR == 1 || $3 != "gemm" || $1 ~ /^llmcompass/ ||
+        ($6 >= 1024 && $7 >= 1024 && $5 <= 16384)' "$file" >"rows/${file##*/}"
 done
+
+{ grep -v event_incl_launch "$data/frontier_h800_gemm.csv"; grep event_incl_launch "$data/frontier_h800_gemm.csv"; } \
+    >rows/frontier_h800_gemm.csv # the kernels themselves first
 
 # All-reduce of H100 DGX nodes: only latency and bus bandwidth of 2, 4 and 8 devices are known (the
 # fits of the reference, one line each, good to 3-15 %: hence every other row 12 % up or down), and
@@ -58,24 +63,25 @@ like() {
 
 aic="aiconfigurator 095f58a" vidur="vidur 7d47513" neusight="NeuSight 6945927 eager, launch included"
 lss="LLMServingSim 5daddb2" compass="LLMCompass 2e015fd, launch included"
-# The first fit for an operation is what its software is taken to be: aiconfigurator, then others.
-fit a100-sxm-80gb "$aic" aic_gemm_A100-SXM4-80GB_bf16 aic_gemm_A100-SXM4-80GB_int aic_attention_A100-SXM4-80GB_bf16 aic_collectives
-fit h100-sxm-80gb "$aic" aic_gemm_H100-SXM5-80GB_bf16 aic_gemm_H100-SXM5-80GB_fp8 aic_attention_H100-SXM5-80GB_bf16 aic_collectives
-fit h200-sxm-141gb "$aic" aic_gemm_H200-SXM-141GB_bf16 aic_gemm_H200-SXM-141GB_fp8 aic_attention_H200-SXM-141GB_bf16
-fit b200-sxm-180gb "$aic" aic_gemm_B200-SXM_bf16 aic_attention_B200-SXM_bf16 aic_collectives
-fit l40s "$aic" aic_gemm_L40S_bf16 aic_gemm_L40S_fp8 aic_attention_L40S_bf16 aic_collectives
-fit rtx-pro-6000-server "$aic" aic_gemm_RTX-PRO-6000-BSE_bf16 aic_attention_RTX-PRO-6000-BSE_bf16 aic_collectives
-fit a100-sxm-80gb "$vidur" vidur_ops_A100-80GB vidur_collectives
-fit h100-sxm-80gb "$vidur" vidur_ops_H100-80GB
-fit h100-sxm-80gb "latency and bus bandwidth fitted to vidur 7d47513, not its rows" h100_dgx
-fit a40 "$vidur" vidur_collectives
+# The first fit for an operation is what its software is taken to be, and the newest goes first: hence
+# bf16 of aiconfigurator last.
 fit a100-sxm-80gb "$compass" llmcompass_ops
-fit rtx-a6000 "$lss" llmservingsim_v0_layers llmservingsim_v0_attention
-fit rtx-3090 "$lss" llmservingsim_v0_layers
 fit h800 "Frontier a4b22df" frontier_h800_gemm
 for gpu in a100-pcie-40gb v100-pcie-32gb t4 p100-pcie-16gb p4; do
-    fit $gpu "$neusight" neusight_gemm_fp32 neusight_other_fp32
+    fit $gpu "$neusight" neusight_other_fp32 neusight_gemm_fp32
 done
+fit rtx-a6000 "$lss" llmservingsim_v0_attention llmservingsim_v0_layers
+fit rtx-3090 "$lss" llmservingsim_v0_layers
+fit a40 "$vidur" vidur_collectives
+fit a100-sxm-80gb "$vidur" vidur_collectives vidur_ops_A100-80GB
+fit h100-sxm-80gb "latency and bus bandwidth fitted to vidur 7d47513, not its rows" h100_dgx
+fit h100-sxm-80gb "$vidur" vidur_ops_H100-80GB
+fit a100-sxm-80gb "$aic" aic_collectives aic_attention_A100-SXM4-80GB_bf16 aic_gemm_A100-SXM4-80GB_int aic_gemm_A100-SXM4-80GB_bf16
+fit h100-sxm-80gb "$aic" aic_collectives aic_attention_H100-SXM5-80GB_bf16 aic_gemm_H100-SXM5-80GB_fp8 aic_gemm_H100-SXM5-80GB_bf16
+fit h200-sxm-141gb "$aic" aic_attention_H200-SXM-141GB_bf16 aic_gemm_H200-SXM-141GB_fp8 aic_gemm_H200-SXM-141GB_bf16
+fit b200-sxm-180gb "$aic" aic_collectives aic_attention_B200-SXM_bf16 aic_gemm_B200-SXM_bf16
+fit l40s "$aic" aic_collectives aic_attention_L40S_bf16 aic_gemm_L40S_fp8 aic_gemm_L40S_bf16
+fit rtx-pro-6000-server "$aic" aic_collectives aic_attention_RTX-PRO-6000-BSE_bf16 aic_gemm_RTX-PRO-6000-BSE_bf16
 
 # Boards with a chip that was measured elsewhere.
 like a100-sxm-40gb a100-sxm-80gb
@@ -87,11 +93,15 @@ done
 for gpu in h100-pcie-80gb h200-sxm-141gb h800; do
     like $gpu h100-sxm-80gb
 done
-like rtx-4090 rtx-3090 # the GeForce boards halve the rate of sums in fp32, and their peaks say so
 like gb200 b200-sxm-180gb
 like rtx-pro-6000-ws rtx-pro-6000-server
+# GeForce boards halve the rate of sums in fp32, and their peaks say so: the one takes what the other's source
+# says, after the class of serving software.
 # The P4 is left out: what is known of its rows is that they contradict each other.
-class=$(ls hwprofiles/{a100,h100,h200,b200,l40s,rtx,a40,v100,t4,p100}*.yaml | sed 's#.*/##; s/\.yaml//' | paste -sd,)
+serving=a100-sxm-80gb,h100-sxm-80gb,h200-sxm-141gb,b200-sxm-180gb,l40s,rtx-pro-6000-server
+class=$serving,rtx-a6000,rtx-3090,a40,h800,a100-pcie-40gb,v100-pcie-32gb,p100-pcie-16gb,t4
+like rtx-4090 "$serving"
+like rtx-4090 rtx-3090
 for gpu in $(sed 's#.*/##; s/\.yaml//' gpus); do
     like "$gpu" "$class"
 done
@@ -99,4 +109,9 @@ done
 awk '/^  - op:/ { aic = 0 } /software: "class aic/ { aic = 1 } aic && /^ +floor:/ { sub(/floor: .*/, "floor: 25 us") } { print }' \
     hwprofiles/arc-pro-b60.yaml >arc
 mv arc hwprofiles/arc-pro-b60.yaml
+# LLMCompass reports 121.6 of 181 TFLOP/s for the MI210, far from the A100's share.
+awk '/^  - op:/ { gemm = $3 == "gemm" } /format:/ { half = $2 ~ /16$/ }
+    /software:/ { share = /llmcompass/ ? 0.58 : 0.672 }
+    gemm && half && /compute_frac:/ { sub(/[0-9.]+$/, share) } { print }' hwprofiles/mi210.yaml >mi210
+mv mi210 hwprofiles/mi210.yaml
 cp $(cat gpus) "$out"

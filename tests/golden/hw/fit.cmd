@@ -21,7 +21,7 @@ radial hw validate "$TMP/new.yaml" --measured "$TMP/made.csv" --format csv 2>&1 
 # 30 of the rows do, and a shape outside them is marked.
 radial hw calibrate l4 --measured "$TMP/made.csv" --points 30 -o "$TMP/few.yaml" --format csv 2>/dev/null | awk -F, 'NR > 1 { print $5 }'
 printf 'source,op,dtype,M,N,K\nmade-up-1.0,gemm,bf16,64,2048,2048\nmade-up-1.0,gemm,bf16,64,131072,2048\n' >"$TMP/ops.csv"
-radial hw predict "$TMP/new.yaml" --ops "$TMP/ops.csv" --format csv | awk -F, 'NR > 1 { print $(NF-1), ($(NF-3) < $(NF-5)), ($(NF-2) > $(NF-5)), $NF }'
+radial hw predict "$TMP/new.yaml" --ops "$TMP/ops.csv" --format csv | awk -F, 'NR > 1 { print $(NF-3), ($(NF-5) < $(NF-7)), ($(NF-4) > $(NF-7)), $(NF-2) }'
 ls "$TMP"
 # Nothing is written when nothing can be fitted.
 head -n 3 "$TMP/made.csv" >"$TMP/two.csv"
