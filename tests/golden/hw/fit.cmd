@@ -29,3 +29,18 @@ radial hw calibrate l4 --measured "$TMP/two.csv" -o "$TMP/none.yaml" 2>&1
 echo "exit $?"
 ls "$TMP" | grep -c none
 :
+# What a machine was not measured for: the mean of other parts, or the fit of the only one asked for.
+radial hw calibrate tests/oracle/hw_vectors_gpu.yaml --like rtx-a6000,rtx-3090 -o "$TMP/class.yaml"
+radial hw check "$TMP/class.yaml" --format csv | cut -d, -f2,3
+grep -c 'data: "class: mean of 2 measured GPUs"' "$TMP/class.yaml"
+radial hw calibrate tests/oracle/hw_vectors_gpu.yaml --like rtx-3090 -o "$TMP/like.yaml"
+grep 'data: ' "$TMP/like.yaml" | sort -u
+for names in nothing rtx-3090,,l4; do
+    radial hw calibrate l4 --like $names -o "$TMP/none.yaml" 2>&1
+    echo "exit $?"
+done
+radial hw calibrate u280 --like l4 -o "$TMP/none.yaml" 2>&1
+echo "exit $?"
+# Rows of other parts in the file are left out.
+sed '2,5s/,some,/,A40,/' "$TMP/made.csv" >"$TMP/two-parts.csv"
+radial hw calibrate l4 --measured "$TMP/two-parts.csv" -o "$TMP/l4.yaml" 2>&1 | grep other
