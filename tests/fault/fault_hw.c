@@ -34,8 +34,29 @@ static enum rad_status calibrate(struct rad_err *err)
     return status;
 }
 
+/* Class fits of a machine without fits: means of two with surfaces. */
+static enum rad_status pool(struct rad_err *err)
+{
+    rad_hw *hw = NULL, *a = NULL, *b = NULL;
+    struct rad_buf yaml = {0};
+    enum rad_status status = rad_hw_open(&hw, "tests/oracle/hw_vectors_gpu.yaml", err);
+    if (status == RAD_OK)
+        status = rad_hw_open(&a, "hwprofiles/rtx-a6000.yaml", err);
+    if (status == RAD_OK)
+        status = rad_hw_open(&b, "hwprofiles/rtx-3090.yaml", err);
+    const rad_hw *const donors[] = {a, b};
+    if (status == RAD_OK)
+        status = rad_hw_pool(hw, donors, 2, true, &yaml, err);
+    rad_buf_free(&yaml);
+    rad_hw_close(b);
+    rad_hw_close(a);
+    rad_hw_close(hw);
+    return status;
+}
+
 const struct fault hw_faults[] = {
     {"rad_hw_open", open_and_cost, NULL},
     {"rad_hw_calibrate", calibrate, NULL},
+    {"rad_hw_pool", pool, NULL},
     {.name = NULL},
 };
