@@ -1,4 +1,5 @@
 /* map.c - files mapped for reading. */
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/outside.h"
 
 #include <errno.h>
@@ -43,12 +44,30 @@ enum rad_status rad_map_open(struct rad_map *out, const char *path, const char *
     return status;
 }
 
+/* The system calls want it without const. */
+static void *pages(const struct rad_map *map)
+{
+    void *p;
+    memcpy(&p, &map->data, sizeof p);
+    return p;
+}
+
+void rad_map_expect(const struct rad_map *map, bool sparse)
+{
+    if (map->data != NULL) /* a hint: nothing is lost where it is not taken */
+        (void)posix_madvise(pages(map), map->len, sparse ? POSIX_MADV_RANDOM : POSIX_MADV_NORMAL);
+}
+
+void rad_tensors_prefetch(const void *data, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), into = (uintptr_t)data % page;
+    const struct rad_map whole = {(const unsigned char *)data - into, bytes + into};
+    (void)posix_madvise(pages(&whole), whole.len, POSIX_MADV_WILLNEED);
+}
+
 void rad_map_close(struct rad_map *map)
 {
-    if (map->data != NULL) { /* munmap wants it without const */
-        void *p;
-        memcpy(&p, &map->data, sizeof p);
-        munmap(p, map->len);
-    }
+    if (map->data != NULL)
+        munmap(pages(map), map->len);
     *map = (struct rad_map){NULL, 0};
 }
