@@ -30,18 +30,20 @@ static void place_rows(void *ctx, int32_t first, int32_t n)
     const rad_model *m = w->e->model;
     const struct rad_card *c = &m->config.card;
     const int32_t dq = c->n_head * c->d_head, dkv = c->n_kv * c->d_head;
-    const size_t uq = (size_t)dq, u = (size_t)dkv;
+    const size_t uq = (size_t)dq, u = (size_t)dkv, dh = (size_t)c->d_head;
     for (int32_t i = first; i < first + n; i++) {
         float *q = w->q + (size_t)i * uq, *k = w->k + (size_t)i * u, *v = w->v + (size_t)i * u;
-        float *to = kv_of(w, i)->kv + (size_t)w->entry[i] * 2 * u;
         if (t->by_head != NULL)
             part_row(c, t->by_head + (size_t)i * 3 * uq, q, k, v);
         if (m->turn != NULL && t->with_q)
             m->rope(1, w->pos + i, c->n_head, c->d_head, dq, w->e->cs, q);
         if (m->turn != NULL)
             m->rope(1, w->pos + i, c->n_kv, c->d_head, dkv, w->e->cs, k);
-        memcpy(to, k, u * sizeof *to);
-        memcpy(to + u, v, u * sizeof *to);
+        for (int32_t h = 0; h < c->n_kv; h++, k += dh, v += dh) {
+            float *to = rad_cache_at(kv_of(w, i), c, h, w->entry[i]);
+            memcpy(to, k, dh * sizeof *to);
+            memcpy(to + dh, v, dh * sizeof *to);
+        }
     }
 }
 
@@ -64,13 +66,12 @@ enum rad_status rad_work_keys(struct work *w, bool with_q, struct rad_err *err)
     const struct visit *v = w->visit;
     const struct rad_card *c = &e->model->config.card;
     const struct layer_weights *lw = w->weights;
-    const int32_t width = 2 * c->n_kv * c->d_head;
     struct placing t = {.w = w, .with_q = with_q};
     if (!c->post_norm)
         rad_rows(e->gemm, v->n, c->d_model, norm_rows, &(struct norming){w, &lw->norm1});
     const float *x = c->post_norm ? w->x : w->y;
     for (int32_t i = 0; i < v->n; i++) {
-        w->entry[i] = rad_cache_append(kv_of(w, i), width, w->pos[i], v->time);
+        w->entry[i] = rad_cache_append(kv_of(w, i), c, w->pos[i], v->time);
         if (w->entry[i] < 0)
             VISIT_NEED(NULL);
     }
@@ -85,7 +86,7 @@ enum rad_status rad_work_keys(struct work *w, bool with_q, struct rad_err *err)
                                            {&lw->q.w, lw->q.b, w->q, 0}};
         rad_mat_mul_many(e->gemm, v->n, x, job, with_q ? 3 : 2);
     }
-    rad_rows(e->gemm, v->n, width, place_rows, &t);
+    rad_rows(e->gemm, v->n, 2 * c->n_kv * c->d_head, place_rows, &t);
     return RAD_OK;
 }
 
@@ -112,8 +113,8 @@ static enum rad_status list_keys(const struct work *w, const struct kv_layer *kv
 {
     rad_engine *e = w->e;
     const struct visit *v = w->visit;
-    const size_t dkv = (size_t)(a->n_kv * a->d_head);
-    a->k = kv->kv, a->v = kv->kv + dkv, a->ldkv = (int32_t)(2 * dkv);
+    a->k = kv->kv, a->v = kv->kv + a->d_head;
+    a->ldkv = 2 * a->d_head, a->ldh = (size_t)kv->cap * (size_t)a->ldkv;
     a->k_pos = kv->pos;
     if (e->by_layer && kv->in_order) {
         a->n_k = up_to(kv->pos, kv->n, last_pos);

@@ -45,19 +45,20 @@ static float *new_rows(int32_t *cap, size_t row_bytes)
     return p;
 }
 
-static bool grow(struct kv_layer *l, int32_t width)
+static bool grow(struct kv_layer *l, const struct rad_card *c)
 {
-    const size_t row_bytes = (size_t)width * sizeof *l->kv;
+    const size_t width = 2 * (size_t)c->d_head, heads = (size_t)c->n_kv;
     int32_t cap = l->cap ? 2 * l->cap : FIRST;
-    float *kv = new_rows(&cap, row_bytes);
+    float *kv = new_rows(&cap, heads * width * sizeof *kv);
     int32_t *ints = malloc(3 * (size_t)cap * sizeof *ints);
     if (kv == NULL || ints == NULL) {
         free(kv);
         free(ints);
         return false;
     }
-    if (l->n > 0)
-        memcpy(kv, l->kv, (size_t)l->n * row_bytes);
+    for (size_t h = 0; h < heads && l->n > 0; h++)
+        memcpy(kv + h * (size_t)cap * width, l->kv + h * (size_t)l->cap * width,
+               (size_t)l->n * width * sizeof *kv);
     for (int32_t i = 0; i < l->n; i++) {
         ints[i] = l->pos[i];
         ints[cap + i] = l->time[i];
@@ -73,9 +74,9 @@ static bool grow(struct kv_layer *l, int32_t width)
     return true;
 }
 
-int32_t rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time)
+int32_t rad_cache_append(struct kv_layer *l, const struct rad_card *c, int32_t pos, int32_t time)
 {
-    if (l->n == l->cap && !grow(l, width))
+    if (l->n == l->cap && !grow(l, c))
         return -1;
     const int32_t i = l->n++;
     l->in_order = l->in_order && (i == 0 || pos > l->pos[i - 1]);

@@ -85,6 +85,11 @@ void rad_engine_close(rad_engine *e)
     free(e);
 }
 
+int rad_engine_threads(const rad_engine *e)
+{
+    return rad_pool_size(rad_gemm_pool(e->gemm));
+}
+
 void rad_engine_start(rad_engine *e, int32_t slot, int64_t seq)
 {
     struct slot *s = &e->slot[slot];

@@ -29,6 +29,7 @@ struct rad_model {
     rad_tokenizer *tokenizer; /* NULL for images */
     rad_tensors *file;        /* matrices lie in it */
     rad_arena *arena;         /* vectors in float32, matrices that had to be turned */
+    void *block;              /* matrices of rad_model_make */
     double weight_bytes;
     enum rad_qkv qkv; /* STACKED matrices were taken apart */
     struct rad_mat embed, position;
@@ -45,10 +46,10 @@ struct rad_model {
     char hash[17];
 };
 
-/* The KV cache of one layer of one slot: entries in the order of writing, each K and V of all heads
- * side by side, so that a query's attention reads memory from front to back. */
+/* The KV cache of one layer of one slot: entries in the order of writing, by head, so that the
+ * attention of a head reads memory from front to back. */
 struct kv_layer {
-    float *kv;       /* [cap][2 dkv]: K row, V row */
+    float *kv;       /* [n_kv][cap][K of d_head | V of d_head] */
     int32_t *pos;    /* [cap] */
     int32_t *time;   /* [cap] */
     int32_t *prev;   /* [cap] earlier entry of the same token, -1 none */
@@ -109,7 +110,14 @@ RAD_MUST_CHECK enum rad_status rad_cache_open(struct kv_layer *l, const struct r
 void rad_cache_close(struct kv_layer *l);
 void rad_cache_clear(struct kv_layer *l, int32_t n_tok);
 /* Append an entry for (pos, time), its kv not yet written; returns its index, -1: no memory. */
-int32_t rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time);
+int32_t rad_cache_append(struct kv_layer *l, const struct rad_card *c, int32_t pos, int32_t time);
+/* K of a head of an entry; V follows. */
+static inline float *rad_cache_at(const struct kv_layer *l, const struct rad_card *c, int32_t head,
+                                  int32_t entry)
+{
+    const size_t row = (size_t)head * (size_t)l->cap + (size_t)entry;
+    return l->kv + row * 2 * (size_t)c->d_head;
+}
 /* Take the newest entry of pos away again; its room, too, if it was the last one written. */
 void rad_cache_drop(struct kv_layer *l, int32_t pos);
 /* Take the last token of a slot away again, with its entries in all layers. */

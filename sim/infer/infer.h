@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "route/route.h"
+#include "tensor/tensor.h"
 #include "trace/trace.h"
 
 #include <stdbool.h>
@@ -29,6 +30,12 @@ typedef struct rad_model rad_model;
  * mis-shaped tensor is named. */
 RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folder,
                                               struct rad_err *err);
+/* A model of this shape with made-up weights in memory, matrices in one format; no tokenizer, no
+ * hash. For measuring speed. errors: RAD_E_UNSUPPORTED (more than a plain decoder), RAD_E_ARG (a
+ * format of blocks that the widths do not fit), RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_model_make(rad_model **out,
+                                              const struct rad_model_config *config,
+                                              enum rad_mat_type type, struct rad_err *err);
 void rad_model_close(rad_model *m);
 
 const struct rad_model_config *rad_model_config(const rad_model *m);
@@ -58,6 +65,7 @@ RAD_MUST_CHECK enum rad_status rad_engine_open(rad_engine **out, const rad_model
                                                const struct rad_engine_options *opt,
                                                struct rad_err *err);
 void rad_engine_close(rad_engine *e);
+int rad_engine_threads(const rad_engine *e);
 
 /* Forget the sequence in a slot; seq is the id that seeded policies see, and by which a budget
  * between two measured depths gives some sequences the lower and some the higher one. */

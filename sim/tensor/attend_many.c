@@ -21,6 +21,11 @@ struct attend_block {
     float near[NEAR]; /* K and V of the head, if their rows lie apart */
 };
 
+static int32_t least(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
 static int32_t blocks(const struct rad_attend *a)
 {
     return (a->n_q + BLOCK_Q - 1) / BLOCK_Q;
@@ -55,8 +60,9 @@ static bool in_turn(const struct rad_attend *a, int32_t k0, int32_t n)
 static struct keys keys_of(const struct rad_attend *a, int32_t h, int32_t k0, int32_t n,
                            float *near)
 {
-    const size_t head = (size_t)(h / (a->n_head / a->n_kv) * a->d_head), d = (size_t)a->d_head;
-    const size_t ld = (size_t)a->ldkv, at = (size_t)row_of(a, k0) * ld + head;
+    const size_t d = (size_t)a->d_head, ld = (size_t)a->ldkv;
+    const size_t head = (size_t)(h / (a->n_head / a->n_kv)) * (a->ldh > 0 ? a->ldh : d);
+    const size_t at = (size_t)row_of(a, k0) * ld + head;
     if (in_turn(a, k0, n))
         return (struct keys){a->k + at, a->v + at, ld};
     for (int32_t j = 0; j < n; j++) {
@@ -147,68 +153,84 @@ static void attend_block(const struct rad_attend *a, struct attend_block *b)
 
 /* ---- one query ----------------------------------------------------------------------------- */
 
-/* Some heads of a single query. Rows of keys are long and a head is a small piece of each, so what
- * the next block needs of them is called for a row at a time, not a head at a time. */
-static void fetch_keys(const struct rad_attend *a, const int32_t head[2], const int32_t key[2])
-{
-    const int32_t share = a->n_head / a->n_kv, from = head[0] / share * a->d_head;
-    const int32_t to = ((head[1] - 1) / share + 1) * a->d_head;
-    for (int32_t j = key[0]; j < key[1]; j++) {
-        const size_t at = (size_t)row_of(a, j) * (size_t)a->ldkv;
-        for (int32_t i = from; i < to; i += 16)
-            __builtin_prefetch(a->k + at + i, 0, 2);
-        for (int32_t i = from; i < to; i += 16)
-            __builtin_prefetch(a->v + at + i, 0, 2);
-    }
-}
+/* Some keys of one head of a single query. */
+struct piece {
+    int32_t h, k0, n;
+    float *near, *state;
+    const float *next; /* what comes after; half of it is called by each of the two kernels */
+    size_t next_bytes;
+};
 
-/* n keys from k0 for head h; state is that of the head. */
-static void attend_keys(const struct rad_attend *a, int32_t h, const int32_t key[2], float *near,
-                        float state[2])
+static void attend_piece(const struct rad_attend *a, const struct piece *p)
 {
-    const int32_t k0 = key[0], n = key[1];
     float score[ONE_K], factor;
-    const struct keys keys = keys_of(a, h, k0, n, near);
+    const struct keys keys = keys_of(a, p->h, p->k0, p->n, p->near);
+    const size_t half = p->next_bytes / 2;
     rad_mat_kernels()->mul[RAD_MAT_F32](
         &(struct rad_strip){.m = 1,
-                            .n = n,
+                            .n = p->n,
                             .k = a->d_head,
-                            .x = a->q + (size_t)h * (size_t)a->d_head,
+                            .x = a->q + (size_t)p->h * (size_t)a->d_head,
                             .ldx = (size_t)a->ldq,
                             .w = (const uint8_t *)keys.k,
                             .w_bytes = keys.ld * sizeof(float),
                             .y = score,
-                            .ldy = ONE_K});
-    lean(a, (const int32_t[3]){h, 0, k0}, n, score);
-    factor = rad_kernels()->softmax_part((size_t)n, 1.0f / sqrtf((float)a->d_head), score, state);
+                            .ldy = ONE_K,
+                            .next = (const uint8_t *)p->next,
+                            .next_bytes = half});
+    lean(a, (const int32_t[3]){p->h, 0, p->k0}, p->n, score);
+    factor =
+        rad_kernels()->softmax_part((size_t)p->n, 1.0f / sqrtf((float)a->d_head), score, p->state);
     rad_mat_kernels()->mix(&(struct rad_mix){.m = 1,
-                                             .n = n,
+                                             .n = p->n,
                                              .d = a->d_head,
                                              .p = score,
                                              .ldp = ONE_K,
                                              .v = keys.v,
                                              .ldv = keys.ld,
-                                             .out = a->out + (size_t)h * (size_t)a->d_head,
+                                             .out = a->out + (size_t)p->h * (size_t)a->d_head,
                                              .ldo = (size_t)a->ldo,
-                                             .scale = &factor});
+                                             .scale = &factor,
+                                             .next = (const uint8_t *)p->next + half,
+                                             .next_bytes = half});
 }
 
+/* Where the keys after p are, if they follow each other in memory: those of this head, then those
+ * of the next one. */
+static void set_next(const struct rad_attend *a, int32_t first, int32_t h1, struct piece *p)
+{
+    const int32_t share = a->n_head / a->n_kv, last = (p->h / share + 1) * share - 1;
+    const int32_t n_k = a->n_see[0], step = step_of(a, ONE_K, ONE_NEAR);
+    int32_t h = p->h, k0 = p->k0 + p->n;
+    p->next_bytes = 0;
+    if (a->row != NULL || a->ldkv != 2 * a->d_head || p->h < least(last, h1 - 1))
+        return; /* rows apart; or other heads read the same keys first */
+    if (k0 >= n_k)
+        h = last + 1, k0 = first;
+    if (h >= h1)
+        return;
+    p->next = a->k + (size_t)(h / share) * a->ldh + (size_t)k0 * (size_t)a->ldkv;
+    p->next_bytes = (size_t)least(step, n_k - k0) * (size_t)a->ldkv * sizeof(float);
+}
+
+/* Heads h0..h1 of a single query, those of one key-value head together: they read the same keys. */
 static void attend_one(const struct rad_attend *a, int32_t h0, int32_t h1)
 {
     float state[ONE_HEADS][2], near[ONE_NEAR];
-    const int32_t n_k = a->n_see[0], heads = h1 - h0, step = step_of(a, ONE_K, ONE_NEAR);
-    for (int32_t h = 0; h < heads; h++)
+    const int32_t n_k = a->n_see[0], step = step_of(a, ONE_K, ONE_NEAR);
+    const int32_t share = a->n_head / a->n_kv, first = a->n_skip != NULL ? a->n_skip[0] : 0;
+    for (int32_t h = 0; h < h1 - h0; h++)
         state[h][0] = -INFINITY, state[h][1] = 0.0f;
-    for (int32_t k0 = a->n_skip != NULL ? a->n_skip[0] : 0; k0 < n_k; k0 += step) {
-        const int32_t n = n_k - k0 < step ? n_k - k0 : step, next = k0 + n;
-        const int32_t ahead = n_k - next < step ? n_k - next : step;
-        for (int32_t h = 0; h < heads; h++) {
-            const int32_t from = next + ahead * h / heads, to = next + ahead * (h + 1) / heads;
-            fetch_keys(a, (const int32_t[2]){h0, h1}, (const int32_t[2]){from, to});
-            attend_keys(a, h0 + h, (const int32_t[2]){k0, n}, near, state[h]);
-        }
+    for (int32_t from = h0, to; from < h1; from = to) {
+        to = least(h1, (from / share + 1) * share);
+        for (int32_t k0 = first; k0 < n_k; k0 += step)
+            for (int32_t h = from; h < to; h++) {
+                struct piece p = {h, k0, least(step, n_k - k0), near, state[h - h0], NULL, 0};
+                set_next(a, first, h1, &p);
+                attend_piece(a, &p);
+            }
     }
-    for (int32_t h = 0; h < heads; h++)
+    for (int32_t h = 0; h < h1 - h0; h++)
         for (int32_t i = 0; i < a->d_head; i++)
             a->out[(h0 + h) * a->d_head + i] /= state[h][1];
 }

@@ -181,8 +181,38 @@ static void rows_are_only_places(void)
     rad_gemm_close(g);
 }
 
+/* Keys by head, as the cache has them: what other layouts give, by both functions. */
+static void heads_are_only_places(void)
+{
+    static struct attention t;
+    for (int32_t n_q = 1; n_q <= 40; n_q += 39) {
+        const struct features f = {"heads", n_q, 64, 0, false, false, false, false};
+        rad_gemm *g = NULL;
+        OK(rad_gemm_open(&g, RAD_GEMM_F32, &err));
+        attention_open(&t, &f, 9);
+        rad_attend_many(g, &t.a, 1);
+        struct rad_attend a = t.a;
+        for (int32_t j = 0; j < NK; j++)
+            for (int32_t h = 0; h < KV; h++)
+                for (int32_t i = 0; i < 2; i++)
+                    memcpy(t.apart + ((h * NK + j) * 2 + i) * f.d_head,
+                           t.kv + (j * 2 * KV + i * KV + h) * f.d_head,
+                           (size_t)f.d_head * sizeof(float));
+        a.k = t.apart, a.v = t.apart + f.d_head, a.ldkv = 2 * f.d_head;
+        a.ldh = 2 * NK * (size_t)f.d_head, a.out = t.got;
+        const size_t n = (size_t)(f.n_q * HEADS * f.d_head);
+        rad_attend_many(g, &a, 1);
+        CU_ASSERT_EQUAL(memcmp(t.want, t.got, n * sizeof(float)), 0);
+        rad_attend(g, &a);
+        CU_ASSERT(distance(n, t.want, t.got) < 4e-6);
+        attention_close(&t);
+        rad_gemm_close(g);
+    }
+}
+
 CU_TestInfo attend_tests[] = {
     {"features match one by one", features_match_one_by_one},
     {"rows are only places", rows_are_only_places},
+    {"heads are only places", heads_are_only_places},
     CU_TEST_INFO_NULL,
 };
