@@ -69,6 +69,10 @@ RAD_MUST_CHECK enum rad_status rad_tensors_open(rad_tensors **out, const char *p
                                                 struct rad_err *err);
 void rad_tensors_close(rad_tensors *t); /* NULL is fine */
 
+/* Say that small parts of the files will be read next (sparse), or whole tensors again, as after
+ * opening: unless told, the system reads megabytes around every byte that is touched. */
+void rad_tensors_expect(const rad_tensors *t, bool sparse);
+
 size_t rad_tensors_count(const rad_tensors *t);
 /* The i-th tensor in the order of names (bytewise); NULL past the end. */
 const struct rad_tensor *rad_tensors_at(const rad_tensors *t, size_t i);

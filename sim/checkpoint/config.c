@@ -2,6 +2,7 @@
 #include "checkpoint/config.h"
 
 #include "checkpoint/family.h"
+#include "checkpoint/gguf.h"
 #include "checkpoint/outside.h"
 
 #include <inttypes.h>
@@ -168,8 +169,7 @@ static enum rad_status read_switches(const struct rad_family *family, const json
     return RAD_OK;
 }
 
-static enum rad_status read_root(struct rad_model_config *c, const json_t *root,
-                                 struct rad_err *err)
+enum rad_status rad_config_fill(struct rad_model_config *c, const json_t *root, struct rad_err *err)
 {
     const char *type = NULL;
     const struct rad_family *family = NULL;
@@ -196,7 +196,7 @@ static enum rad_status read_root(struct rad_model_config *c, const json_t *root,
 }
 
 /* Other characters than a card may have become '-'. */
-void rad_config_name(struct rad_card *card, const char *path)
+static void name_after(struct rad_card *card, const char *path)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     rad_hub_name(card->name, sizeof card->name, path);
@@ -219,19 +219,34 @@ enum rad_status rad_config_read(struct rad_config_file *out, const char *folder,
     return status;
 }
 
+static enum rad_status open_json(struct rad_model_config *out, const char *folder,
+                                 struct rad_err *err)
+{
+    struct rad_config_file file;
+    RAD_TRY(rad_config_read(&file, folder, err));
+    const enum rad_status status = rad_config_fill(out, file.root, err);
+    json_decref(file.root);
+    return status == RAD_OK ? RAD_OK : rad_fail_in(err, status, "%s", file.path);
+}
+
+static enum rad_status open_gguf(struct rad_model_config *out, const char *path,
+                                 struct rad_err *err)
+{
+    struct rad_gguf g;
+    RAD_TRY(rad_gguf_open(&g, path, err));
+    const enum rad_status status = rad_gguf_config_fill(out, &g, err);
+    rad_gguf_close(&g);
+    return status == RAD_OK ? RAD_OK : rad_fail_in(err, status, "%s", path);
+}
+
 enum rad_status rad_model_config_open(struct rad_model_config *out, const char *folder,
                                       struct rad_err *err)
 {
-    struct rad_config_file file;
     *out = (struct rad_model_config){0};
-    if (rad_ckpt_is_gguf(folder))
-        return rad_gguf_config(out, folder, err);
-    RAD_TRY(rad_config_read(&file, folder, err));
-    rad_config_name(&out->card, folder);
-    const enum rad_status status = read_root(out, file.root, err);
-    json_decref(file.root);
-    if (status == RAD_OK)
-        return RAD_OK;
-    *out = (struct rad_model_config){0};
-    return rad_fail_in(err, status, "%s", file.path);
+    name_after(&out->card, folder);
+    const enum rad_status status = rad_ckpt_is_gguf(folder) ? open_gguf(out, folder, err)
+                                                            : open_json(out, folder, err);
+    if (status != RAD_OK)
+        *out = (struct rad_model_config){0};
+    return status;
 }

@@ -19,12 +19,13 @@ RAD_MUST_CHECK enum rad_status rad_config_read(struct rad_config_file *out, cons
 RAD_MUST_CHECK enum rad_status rad_config_byte_tokens(const json_t *root, bool *out,
                                                       struct rad_err *err);
 
-/* card->name after the folder or file. */
-void rad_config_name(struct rad_card *card, const char *path);
-
-/* rad_model_config_open for a .gguf file. */
-RAD_MUST_CHECK enum rad_status rad_gguf_config(struct rad_model_config *out, const char *path,
+/* Fill *out, whose card has its name, from config.json or the metadata of a GGUF file; what is left
+ * in it on failure is no config. errors as rad_model_config_open, without the file's name */
+RAD_MUST_CHECK enum rad_status rad_config_fill(struct rad_model_config *out, const json_t *root,
                                                struct rad_err *err);
+struct rad_gguf;
+RAD_MUST_CHECK enum rad_status rad_gguf_config_fill(struct rad_model_config *out,
+                                                    const struct rad_gguf *g, struct rad_err *err);
 /* What files of this model_type call their tensors; NULL for an unknown one. */
 const struct rad_layout *rad_gguf_layout(const char *model_type);
 

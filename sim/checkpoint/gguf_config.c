@@ -340,17 +340,10 @@ static enum rad_status read_all(struct reader *r)
     return rad_card_check(card, r->err);
 }
 
-enum rad_status rad_gguf_config(struct rad_model_config *out, const char *path, struct rad_err *err)
+enum rad_status rad_gguf_config_fill(struct rad_model_config *out, const struct rad_gguf *g,
+                                     struct rad_err *err)
 {
-    struct rad_gguf g;
-    *out = (struct rad_model_config){.gguf = true};
-    RAD_TRY(rad_gguf_open(&g, path, err));
-    rad_config_name(&out->card, path);
-    struct reader r = {&g, NULL, out, err};
-    const enum rad_status status = read_all(&r);
-    rad_gguf_close(&g);
-    if (status == RAD_OK)
-        return RAD_OK;
-    *out = (struct rad_model_config){0};
-    return rad_fail_in(err, status, "%s", path);
+    struct reader r = {g, NULL, out, err};
+    out->gguf = true;
+    return read_all(&r);
 }

@@ -113,7 +113,8 @@ static enum rad_status cache_folder(char out[RAD_PATH_MAX], const char **from, s
     const char *cache = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME"), *user = getenv("HOME");
     if (cache != NULL && cache[0] != '\0') {
         *from = "HF_HUB_CACHE";
-        return rad_ckpt_path(out, cache, "", err);
+        const int n = snprintf(out, RAD_PATH_MAX, "%s", cache);
+        return n < RAD_PATH_MAX ? RAD_OK : rad_fail(err, RAD_E_ARG, "HF_HUB_CACHE is too long");
     }
     if (home != NULL && home[0] != '\0') {
         *from = "HF_HOME";

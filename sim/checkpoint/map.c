@@ -43,12 +43,23 @@ enum rad_status rad_map_open(struct rad_map *out, const char *path, const char *
     return status;
 }
 
+/* The system calls want it without const. */
+static void *pages(const struct rad_map *map)
+{
+    void *p;
+    memcpy(&p, &map->data, sizeof p);
+    return p;
+}
+
+void rad_map_expect(const struct rad_map *map, bool sparse)
+{
+    if (map->data != NULL) /* a hint: nothing is lost where it is not taken */
+        (void)posix_madvise(pages(map), map->len, sparse ? POSIX_MADV_RANDOM : POSIX_MADV_NORMAL);
+}
+
 void rad_map_close(struct rad_map *map)
 {
-    if (map->data != NULL) { /* munmap wants it without const */
-        void *p;
-        memcpy(&p, &map->data, sizeof p);
-        munmap(p, map->len);
-    }
+    if (map->data != NULL)
+        munmap(pages(map), map->len);
     *map = (struct rad_map){NULL, 0};
 }

@@ -46,6 +46,8 @@ struct rad_map {
  * RAD_E_PARSE (empty, or a Git-LFS pointer) */
 RAD_MUST_CHECK enum rad_status rad_map_open(struct rad_map *out, const char *path, const char *what,
                                             struct rad_err *err);
+/* As rad_tensors_expect. */
+void rad_map_expect(const struct rad_map *map, bool sparse);
 void rad_map_close(struct rad_map *map); /* leaves it empty; an empty one is fine */
 
 /* Bytes of the UTF-8 character at p (1 to 4), or 0 if p starts none: overlong forms, surrogates

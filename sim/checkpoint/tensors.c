@@ -224,6 +224,13 @@ void rad_tensors_close(rad_tensors *t)
     free(t);
 }
 
+void rad_tensors_expect(const rad_tensors *t, bool sparse)
+{
+    for (size_t i = 0; i < t->n_shard; i++)
+        rad_map_expect(&t->shard[i].map, sparse);
+    rad_map_expect(&t->gguf.map, sparse);
+}
+
 size_t rad_tensors_count(const rad_tensors *t)
 {
     return t->n;

@@ -106,7 +106,7 @@ static enum rad_status classify(struct classify_options *o, struct model_run *ru
                                 struct rad_err *err)
 {
     const int32_t n = rad_model_config(run->model)->card.vocab;
-    const struct rad_images images = {&o->image, 1, o->model.folder};
+    const struct rad_images images = {&o->image, 1, o->model.found};
     struct rad_eval_sinks sinks = {0};
     struct rad_eval_result result = {.nll = (double)NAN};
     float *logits = calloc((size_t)n, sizeof *logits);

@@ -146,7 +146,7 @@ static enum rad_status look(struct profile_options *o, struct model_run *run,
 {
     struct rad_eval_sinks sinks = {
         .path = rad_profiler_add, .block = rad_profiler_add_block, .ctx = profiler};
-    const struct rad_images images = {o->image, o->n_image, o->model.folder};
+    const struct rad_images images = {o->image, o->n_image, o->model.found};
     const size_t classes = (size_t)rad_model_config(run->model)->card.vocab;
     float *logits = calloc((size_t)o->n_image * classes, sizeof *logits);
     if (logits == NULL)

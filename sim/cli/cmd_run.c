@@ -78,7 +78,7 @@ static const struct argp argp = {
            "with a router runs radial:budget=1 unless told otherwise. tokens_per_s is the speed of "
            "decoding, mean_depth counts the prompt too.\v"
            "Example:\n  radial run models/radial-tiny --prompt 'The old house' \\\n"
-           "      --policy radial:budget=0.5 --show-depth\n",
+           "      --policy radial:budget=0.5 --show-depth\n" MODEL_ARGS_DOC,
     .children = rad_cli_children,
 };
 

@@ -67,7 +67,7 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
         return 0;
     case ARGP_KEY_END:
         if (a->folder == NULL)
-            argp_error(state, "expected a MODEL folder");
+            argp_error(state, "expected a MODEL: a folder, a .gguf file or ORG/NAME");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -95,7 +95,8 @@ enum rad_status model_args_open(struct model_args *a, struct model_run *run, str
     a->engine.n_slot = 1;
     a->engine.stats = a->stats;
     RAD_TRY(rad_kv_parse(a->kv, &a->engine.kv, err));
-    RAD_TRY(rad_model_open(&run->model, a->folder, err));
+    RAD_TRY(rad_model_find(a->found, a->folder, err));
+    RAD_TRY(rad_model_open(&run->model, a->found, err));
     if (rad_model_image_side(run->model) > 0 && !a->images)
         return rad_fail(err, RAD_E_ARG, "%s: reads images, not text; use radial classify",
                         a->folder);

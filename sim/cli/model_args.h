@@ -15,7 +15,8 @@ struct model_args {
     bool images; /* the command reads images too; others refuse models that do */
     bool has_seed;
     uint64_t seed;
-    struct rad_engine_options engine; /* filled by model_args_open */
+    struct rad_engine_options engine; /* filled by model_args_open, like found */
+    char found[RAD_PATH_MAX];         /* where the model is: rad_model_find */
 };
 
 struct model_run {
@@ -58,6 +59,11 @@ enum {
     {                                                                                              \
         "stats", MODEL_KEY_STATS, NULL, 0, "with --trace: residual norms of every hop", 1          \
     }
+
+/* Ends the text of --help, behind the example. */
+#define MODEL_ARGS_DOC                                                                             \
+    "\nMODEL is a folder in Hugging Face layout, a .gguf file, or ORG/NAME in the cache of the "   \
+    "Hugging Face hub.\n"
 
 /* For commands that evaluate. */
 #define MODEL_TAIL_OPTION                                                                          \

@@ -20,7 +20,7 @@ struct loader {
 /* ---- tensors ------------------------------------------------------------------------------- */
 
 /* All of a small tensor; of a large one its size and four pieces spread over it, so that opening
- * a model does not read it (the kernel reads 64 KiB and more around each). */
+ * a model does not read it. */
 static void hash_bytes(struct loader *l, const unsigned char *data, size_t n)
 {
     enum { WHOLE = 1 << 20, PIECE = 16384, PIECES = 4 };
@@ -90,7 +90,9 @@ static enum rad_status take_mat(struct loader *l, const char *name, const int64_
     unsigned char *to = rad_arena_get(l->m->arena, t->bytes);
     if (to == NULL)
         return rad_fail(err, RAD_E_NOMEM, "model: out of memory for '%s'", name);
+    rad_tensors_expect(l->m->file, false);
     turn_around(t->data, size[1], size[0], t->bytes / (size_t)t->n, to);
+    rad_tensors_expect(l->m->file, true);
     out->data = to;
     return RAD_OK;
 }
@@ -381,7 +383,9 @@ enum rad_status rad_model_load_tensors(rad_model *m, struct rad_err *err)
     m->qkv = l.layout->qkv == RAD_QKV_BY_HEAD ? RAD_QKV_BY_HEAD : RAD_QKV_APART;
     find_prefix(&l);
     RAD_TRY(rad_hasher_open(&l.hash, 0, err));
+    rad_tensors_expect(m->file, true);
     enum rad_status status = take_all(&l, err);
+    rad_tensors_expect(m->file, false);
     if (status == RAD_OK)
         status = hash_config(&l, err);
     rad_hash_hex(rad_hasher_final(l.hash), m->hash);

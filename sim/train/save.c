@@ -212,7 +212,9 @@ enum rad_status rad_model_save(const struct trainer *t, const struct rad_train_i
 enum rad_status rad_model_card(const char *folder, struct rad_card *card, struct rad_err *err)
 {
     struct rad_model_config config;
-    RAD_TRY(rad_model_config_open(&config, folder, err));
+    char path[RAD_PATH_MAX];
+    RAD_TRY(rad_model_find(path, folder, err));
+    RAD_TRY(rad_model_config_open(&config, path, err));
     *card = config.card;
     return RAD_OK;
 }
@@ -237,10 +239,10 @@ static enum rad_status take_config(struct net *net, const char *folder, struct r
     RAD_TRY(rad_model_config_open(&config, folder, err));
     const struct rad_card *a = &net->card, *b = &config.card;
     if (b->bias != RAD_BIAS_NONE || b->learned_positions > 0 || b->alibi || config.window > 0 ||
-        config.rope.kind != RAD_ROPE_PLAIN)
+        config.rope.kind != RAD_ROPE_PLAIN || config.gguf)
         return rad_fail(err, RAD_E_UNSUPPORTED,
-                        "%s: training knows no biases, windows, rope scaling or other positions "
-                        "than rotary ones; use a plain llama or radial model",
+                        "%s: training knows no biases, windows, rope scaling, GGUF files or other "
+                        "positions than rotary ones; use a plain llama or radial model",
                         folder);
     if (a->n_head != b->n_head || a->n_kv != b->n_kv || a->norm != b->norm || a->act != b->act)
         return rad_fail(err, RAD_E_RANGE,
@@ -256,8 +258,10 @@ static enum rad_status take_config(struct net *net, const char *folder, struct r
 enum rad_status rad_model_load(struct net *net, const char *folder, struct rad_err *err)
 {
     rad_tensors *file = NULL;
-    RAD_TRY(take_config(net, folder, err));
-    RAD_TRY(rad_tensors_open(&file, folder, err));
+    char path[RAD_PATH_MAX];
+    RAD_TRY(rad_model_find(path, folder, err));
+    RAD_TRY(take_config(net, path, err));
+    RAD_TRY(rad_tensors_open(&file, path, err));
     const enum rad_status status = read_all(net, file, err);
     rad_tensors_close(file);
     return status;

@@ -73,71 +73,93 @@ static void misaligned_data_is_read(void)
 #define NAME64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static const struct {
-    const char *header;
+    const char *group, *header;
     size_t data;
     enum rad_status status;
     const char *message;
 } bad_headers[] = {
-    {"[]", 0, RAD_E_PARSE, "expected the header to be a JSON object"},
-    {"{", 0, RAD_E_PARSE, "model.safetensors:1:"},
-    {"{} x", 0, RAD_E_PARSE, "model.safetensors:1:"},
-    {"{\"\xff\":1}", 0, RAD_E_PARSE, "model.safetensors:"},
-    {"{" T("a", "U8", "[1]", "[0,1]") "," T("a", "U8", "[1]", "[1,2]") "}", 2, RAD_E_PARSE,
-     "duplicate"},
-    {"{\"__metadata__\":{\"a\":1}}", 0, RAD_E_PARSE, "an object of strings"},
-    {"{\"__metadata__\":[]}", 0, RAD_E_PARSE, "an object of strings"},
-    {"{\"a\":1}", 0, RAD_E_PARSE,
+    {"json", "[]", 0, RAD_E_PARSE, "expected the header to be a JSON object"},
+    {"json", "{", 0, RAD_E_PARSE, "model.safetensors:1:"},
+    {"json", "{} x", 0, RAD_E_PARSE, "model.safetensors:1:"},
+    {"json", "{\"\xff\":1}", 0, RAD_E_PARSE, "model.safetensors:"},
+    {"duplicate", "{" T("a", "U8", "[1]", "[0,1]") "," T("a", "U8", "[1]", "[1,2]") "}", 2,
+     RAD_E_PARSE, "duplicate"},
+    {"metadata", "{\"__metadata__\":{\"a\":1}}", 0, RAD_E_PARSE, "an object of strings"},
+    {"metadata", "{\"__metadata__\":[]}", 0, RAD_E_PARSE, "an object of strings"},
+    {"dtype", "{\"a\":1}", 0, RAD_E_PARSE,
      "tensor 'a': dtype: expected a safetensors number format but found 'nothing'"},
-    {"{" T("a", "F31", "[1]", "[0,4]") "}", 4, RAD_E_UNSUPPORTED,
+    {"dtype", "{" T("a", "F31", "[1]", "[0,4]") "}", 4, RAD_E_UNSUPPORTED,
      "tensor 'a': dtype: expected a safetensors number format but found 'F31'"},
-    {"{" T("a", "\\u001b[31m", "[1]", "[0,4]") "}", 4, RAD_E_UNSUPPORTED, "'?[31m'"},
-    {"{" T("a\\n", "U8", "[1]", "[0,1]") "}", 1, RAD_E_RANGE,
+    {"dtype", "{" T("a", "\\u001b[31m", "[1]", "[0,4]") "}", 4, RAD_E_UNSUPPORTED, "'?[31m'"},
+    {"name", "{" T("a\\n", "U8", "[1]", "[0,1]") "}", 1, RAD_E_RANGE,
      "tensor 'a?': expected a name of 1 to 256 bytes without control characters"},
-    {"{" T("", "U8", "[1]", "[0,1]") "}", 1, RAD_E_RANGE, "1 to 256 bytes"},
-    {"{" T(NAME64 NAME64 NAME64 NAME64 "x", "U8", "[1]", "[0,1]") "}", 1, RAD_E_RANGE,
+    {"name", "{" T("", "U8", "[1]", "[0,1]") "}", 1, RAD_E_RANGE, "1 to 256 bytes"},
+    {"name", "{" T(NAME64 NAME64 NAME64 NAME64 "x", "U8", "[1]", "[0,1]") "}", 1, RAD_E_RANGE,
      "1 to 256 bytes"},
-    {"{" T("a", "U8", "[1,1,1,1,1]", "[0,1]") "}", 1, RAD_E_RANGE,
+    {"shape", "{" T("a", "U8", "[1,1,1,1,1]", "[0,1]") "}", 1, RAD_E_RANGE,
      "shape: expected an array of at most 4 integers"},
-    {"{" T("a", "U8", "7", "[0,1]") "}", 1, RAD_E_RANGE, "shape: expected an array"},
-    {"{" T("a", "U8", "[1.5]", "[0,1]") "}", 1, RAD_E_RANGE, "integers of at least 0"},
-    {"{" T("a", "U8", "[-1]", "[0,1]") "}", 1, RAD_E_RANGE, "integers of at least 0"},
-    {"{" T("a", "U8", "[18446744073709551616]", "[0,1]") "}", 1, RAD_E_PARSE, "model.safe"},
-    {"{" T("a", "U8", "[4294967296,4294967296]", "[0,0]") "}", 0, RAD_E_RANGE,
+    {"shape", "{" T("a", "U8", "7", "[0,1]") "}", 1, RAD_E_RANGE, "shape: expected an array"},
+    {"shape", "{" T("a", "U8", "[1.5]", "[0,1]") "}", 1, RAD_E_RANGE, "integers of at least 0"},
+    {"shape", "{" T("a", "U8", "[-1]", "[0,1]") "}", 1, RAD_E_RANGE, "integers of at least 0"},
+    {"shape", "{" T("a", "U8", "[18446744073709551616]", "[0,1]") "}", 1, RAD_E_PARSE,
+     "model.safe"},
+    {"shape", "{" T("a", "U8", "[4294967296,4294967296]", "[0,0]") "}", 0, RAD_E_RANGE,
      "the product of the dimensions is over 2^63"},
-    {"{" T("a", "F64", "[2305843009213693952]", "[0,0]") "}", 0, RAD_E_PARSE,
+    {"offsets", "{" T("a", "F64", "[2305843009213693952]", "[0,0]") "}", 0, RAD_E_PARSE,
      "data_offsets: expected 2305843009213693952 elements of 8 bytes but found 0 bytes"},
-    {"{" T("a", "F32", "[2]", "[0,4]") "}", 4, RAD_E_PARSE,
+    {"offsets", "{" T("a", "F32", "[2]", "[0,4]") "}", 4, RAD_E_PARSE,
      "expected 2 elements of 4 bytes but found 4 bytes"},
-    {"{" T("a", "F32", "[1]", "[0,8]") "}", 8, RAD_E_PARSE,
+    {"offsets", "{" T("a", "F32", "[1]", "[0,8]") "}", 8, RAD_E_PARSE,
      "expected 1 elements of 4 bytes but found 8 bytes"},
-    {"{" T("a", "F32", "[2]", "[0,8]") "}", 7, RAD_E_PARSE,
+    {"offsets", "{" T("a", "F32", "[2]", "[0,8]") "}", 7, RAD_E_PARSE,
      "end 8 is past the 7 bytes of data; the file is truncated"},
-    {"{" T("a", "U8", "[1]", "[1,0]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
-    {"{" T("a", "U8", "[1]", "[-1,0]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
-    {"{" T("a", "U8", "[1]", "[0]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
-    {"{" T("a", "U8", "[1]", "[0,1,2]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
-    {"{" T("a", "U8", "[4]", "[0,4]") "," T("b", "U8", "[4]", "[2,6]") "}", 6, RAD_E_PARSE,
-     "tensor 'b' begins at data offset 2 but 'a' ends at 4; tensors overlap"},
-    {"{" T("a", "U8", "[4]", "[0,4]") "," T("b", "U8", "[4]", "[0,4]") "}", 4, RAD_E_PARSE,
-     "tensors overlap"},
-    {"{" T("b", "U8", "[4]", "[6,10]") "," T("a", "U8", "[4]", "[0,4]") "}", 10, RAD_E_PARSE,
-     "tensor 'b' begins at data offset 6 but 'a' ends at 4; there is a hole"},
-    {"{" T("a", "U8", "[1]", "[1,2]") "}", 2, RAD_E_PARSE,
+    {"offsets", "{" T("a", "U8", "[1]", "[1,0]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
+    {"offsets", "{" T("a", "U8", "[1]", "[-1,0]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
+    {"offsets", "{" T("a", "U8", "[1]", "[0]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
+    {"offsets", "{" T("a", "U8", "[1]", "[0,1,2]") "}", 1, RAD_E_PARSE, "0 <= begin <= end"},
+    {"overlap", "{" T("a", "U8", "[4]", "[0,4]") "," T("b", "U8", "[4]", "[2,6]") "}", 6,
+     RAD_E_PARSE, "tensor 'b' begins at data offset 2 but 'a' ends at 4; tensors overlap"},
+    {"overlap", "{" T("a", "U8", "[4]", "[0,4]") "," T("b", "U8", "[4]", "[0,4]") "}", 4,
+     RAD_E_PARSE, "tensors overlap"},
+    {"hole", "{" T("b", "U8", "[4]", "[6,10]") "," T("a", "U8", "[4]", "[0,4]") "}", 10,
+     RAD_E_PARSE, "tensor 'b' begins at data offset 6 but 'a' ends at 4; there is a hole"},
+    {"hole", "{" T("a", "U8", "[1]", "[1,2]") "}", 2, RAD_E_PARSE,
      "tensor 'a' begins at data offset 1 but 'the header' ends at 0; there is a hole"},
-    {"{" T("a", "U8", "[1]", "[0,1]") "}", 3, RAD_E_PARSE,
+    {"trailing", "{" T("a", "U8", "[1]", "[0,1]") "}", 3, RAD_E_PARSE,
      "expected the data to end with the last tensor at 1 but found 3 bytes"},
 };
 
-/* Every header that breaks the format is refused with the reason. */
-static void bad_headers_are_refused(void)
+/* The rows of a group: every header that breaks the format is refused with the reason. */
+static void refuse_group(const char *group)
 {
+    int n = 0;
     fresh();
     for (size_t i = 0; i < sizeof bad_headers / sizeof bad_headers[0]; i++) {
+        if (strcmp(bad_headers[i].group, group) != 0)
+            continue;
+        n++;
         put_header(FILE_NAME, bad_headers[i].header, strlen(bad_headers[i].header),
                    bad_headers[i].data);
         refuses(DIR, bad_headers[i].status, bad_headers[i].message);
     }
+    CU_ASSERT(n > 0);
 }
+
+#define GROUP(test, group)                                                                         \
+    static void test(void)                                                                         \
+    {                                                                                              \
+        refuse_group(group);                                                                       \
+    }
+GROUP(other_json_is_refused, "json")
+GROUP(duplicate_names_are_refused, "duplicate")
+GROUP(bad_metadata_is_refused, "metadata")
+GROUP(unknown_formats_are_refused, "dtype")
+GROUP(bad_names_are_refused, "name")
+GROUP(bad_shapes_are_refused, "shape")
+GROUP(bad_offsets_are_refused, "offsets")
+GROUP(overlapping_tensors_are_refused, "overlap")
+GROUP(holes_are_refused, "hole")
+GROUP(trailing_data_is_refused, "trailing")
 
 /* The header's length is checked before anything is read or allocated. */
 static void bad_lengths_are_refused(void)
@@ -197,19 +219,32 @@ static void too_many_tensors_are_refused(void)
     rad_buf_free(&b);
 }
 
-/* What is no weights file at all is named. */
-static void other_things_are_named(void)
+static void folders_without_weights_are_named(void)
 {
     fresh();
     refuses(DIR, RAD_E_IO,
             "expected model.safetensors or model.safetensors.index.json but found "
             "neither");
+    refuses(DIR "/none", RAD_E_IO, "none: cannot open: No such file or directory");
+}
+
+static void pickled_weights_are_named(void)
+{
+    fresh();
     write_file(DIR "/pytorch_model.bin", "x");
     refuses(DIR, RAD_E_IO, "only pytorch_model.bin; convert it to safetensors first");
-    refuses(DIR "/none", RAD_E_IO, "none: cannot open: No such file or directory");
+}
+
+static void git_lfs_pointers_are_named(void)
+{
+    fresh();
     write_file(FILE_NAME, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
     refuses(DIR, RAD_E_PARSE, "found a Git-LFS pointer to it; fetch it with 'git lfs pull'");
-    remove(FILE_NAME);
+}
+
+static void folders_and_pipes_are_no_files(void)
+{
+    fresh();
     OK(rad_dir_make(FILE_NAME, &err));
     refuses(DIR, RAD_E_IO, "expected a regular file but found a directory");
     CU_ASSERT_EQUAL(rmdir(FILE_NAME), 0);
@@ -248,11 +283,23 @@ static void get_checks_name_shape_and_format(void)
 
 CU_TestInfo safetensors_tests[] = {
     {"misaligned data is read", misaligned_data_is_read},
-    {"bad headers are refused", bad_headers_are_refused},
+    {"other JSON is refused", other_json_is_refused},
+    {"duplicate names are refused", duplicate_names_are_refused},
+    {"bad metadata is refused", bad_metadata_is_refused},
+    {"unknown formats are refused", unknown_formats_are_refused},
+    {"bad names are refused", bad_names_are_refused},
+    {"bad shapes are refused", bad_shapes_are_refused},
+    {"bad offsets are refused", bad_offsets_are_refused},
+    {"overlapping tensors are refused", overlapping_tensors_are_refused},
+    {"holes are refused", holes_are_refused},
+    {"trailing data is refused", trailing_data_is_refused},
     {"bad lengths are refused", bad_lengths_are_refused},
     {"every truncation is refused", every_truncation_is_refused},
     {"too many tensors are refused", too_many_tensors_are_refused},
-    {"other things are named", other_things_are_named},
+    {"folders without weights are named", folders_without_weights_are_named},
+    {"pickled weights are named", pickled_weights_are_named},
+    {"Git-LFS pointers are named", git_lfs_pointers_are_named},
+    {"folders and pipes are no files", folders_and_pipes_are_no_files},
     {"get checks name, shape and format", get_checks_name_shape_and_format},
     CU_TEST_INFO_NULL,
 };

@@ -173,36 +173,103 @@ static void shards_are_joined(void)
     rad_tensors_close(t);
 }
 
-static void bad_indexes_are_refused(void)
+/* Opening the two shards by this index fails so. */
+static void refuse_index(const char *text, enum rad_status status, const char *message)
 {
-    static const struct {
-        const char *text;
-        enum rad_status status;
-        const char *message;
-    } rows[] = {
-        {"{}", RAD_E_PARSE, "expected a 'weight_map' of 1 to 65536 tensors"},
-        {"{\"weight_map\": {}}", RAD_E_PARSE, "expected a 'weight_map'"},
-        {"{\"weight_map\": {\"x\": 1}}", RAD_E_PARSE, "tensor 'x': expected the name of a shard"},
-        {"{\"weight_map\": {\"x\": \"../a.safetensors\"}}", RAD_E_PARSE,
-         "expected a shard's plain file name ending in .safetensors but found '../a.safetensors'"},
-        {"{\"weight_map\": {\"x\": \"/etc/passwd\"}}", RAD_E_PARSE, "plain file name"},
-        {"{\"weight_map\": {\"x\": \"a.bin\"}}", RAD_E_PARSE, "plain file name"},
-        {"{\"weight_map\": {\"x\": \".safetensors\"}}", RAD_E_PARSE, "plain file name"},
-        {"{\"weight_map\": {\"x\": \"none.safetensors\"}}", RAD_E_IO,
-         "none.safetensors: cannot open: No such file or directory"},
-        {"{\"weight_map\": {\"y\": \"a.safetensors\"}}", RAD_E_PARSE,
-         "tensor 'y' is not in a.safetensors as the index says"},
-        {"{\"weight_map\": {\"x\": \"a.safetensors\", \"x\": \"b.safetensors\"}}", RAD_E_PARSE,
-         "duplicate"},
-        {"version https://git-lfs.github.com/spec/v1\n", RAD_E_PARSE, "Git-LFS pointer"},
-    };
     rad_tensors *t = NULL;
     put_shards();
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        write_file(DIR "/model.safetensors.index.json", rows[i].text);
-        REFUSES(rad_tensors_open(&t, DIR, &err), rows[i].status, rows[i].message);
-        CU_ASSERT_PTR_NULL(t);
+    write_file(DIR "/model.safetensors.index.json", text);
+    REFUSES(rad_tensors_open(&t, DIR, &err), status, message);
+    CU_ASSERT_PTR_NULL(t);
+}
+
+static void an_index_without_a_map_is_refused(void)
+{
+    static const char *const bad[] = {"{}", "[]", "{\"weight_map\": {}}", "{\"weight_map\": []}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        refuse_index(bad[i], RAD_E_PARSE, "expected a 'weight_map' of 1 to 65536 tensors");
+}
+
+static void shard_names_are_never_paths(void)
+{
+    refuse_index("{\"weight_map\": {\"x\": 1}}", RAD_E_PARSE,
+                 "tensor 'x': expected the name of a shard");
+    refuse_index("{\"weight_map\": {\"x\": \"../a.safetensors\"}}", RAD_E_PARSE,
+                 "expected a shard's plain file name ending in .safetensors but found "
+                 "'../a.safetensors'");
+    refuse_index("{\"weight_map\": {\"x\": \"/etc/passwd\"}}", RAD_E_PARSE, "plain file name");
+    refuse_index("{\"weight_map\": {\"x\": \"a.bin\"}}", RAD_E_PARSE, "plain file name");
+    refuse_index("{\"weight_map\": {\"x\": \".safetensors\"}}", RAD_E_PARSE, "plain file name");
+    refuse_index("{\"weight_map\": {\"x\": \"\\u001b[31m.safetensors\"}}", RAD_E_PARSE, "'?[31m");
+}
+
+static void missing_shards_are_named(void)
+{
+    refuse_index("{\"weight_map\": {\"x\": \"none.safetensors\"}}", RAD_E_IO,
+                 "none.safetensors: cannot open: No such file or directory");
+}
+
+static void an_index_that_lies_is_refused(void)
+{
+    refuse_index("{\"weight_map\": {\"y\": \"a.safetensors\"}}", RAD_E_PARSE,
+                 "tensor 'y' is not in a.safetensors as the index says");
+    refuse_index("{\"weight_map\": {\"x\": \"a.safetensors\", \"x\": \"b.safetensors\"}}",
+                 RAD_E_PARSE, "duplicate");
+}
+
+static void git_lfs_pointers_are_named(void)
+{
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n";
+    rad_tensors *t = NULL;
+    refuse_index(pointer, RAD_E_PARSE, "index.json: expected the file itself but found a Git-LFS");
+    put_shards();
+    write_file(DIR "/a.safetensors", pointer);
+    write_file(DIR "/model.safetensors.index.json", "{\"weight_map\": {\"x\": \"a.safetensors\"}}");
+    REFUSES(rad_tensors_open(&t, DIR, &err), RAD_E_PARSE,
+            "a.safetensors: expected the file itself");
+}
+
+static void too_many_tensors_are_refused(void)
+{
+    struct rad_buf b = {0};
+    for (int i = 0; i <= 65536; i++)
+        rad_buf_printf(&b, "%s\"t%d\": \"a.safetensors\"", i > 0 ? "," : "{\"weight_map\": {", i);
+    rad_buf_add(&b, "}}");
+    refuse_index(b.data, RAD_E_PARSE, "a 'weight_map' of 1 to 65536 tensors");
+    rad_buf_free(&b);
+}
+
+/* 1025 files of one tensor each. */
+static void too_many_shards_are_refused(void)
+{
+    struct rad_buf b = {0};
+    char path[128], name[16];
+    fresh();
+    for (int i = 0; i <= 1024; i++) {
+        const struct rad_tensor_out out = {name, RAD_F32, 1, {1}, six};
+        snprintf(name, sizeof name, "t%d", i);
+        snprintf(path, sizeof path, DIR "/%s.safetensors", name);
+        OK(rad_tensors_write(path, &out, 1, NULL, &err));
+        rad_buf_printf(&b, "%s\"%s\": \"%s.safetensors\"", i > 0 ? "," : "{\"weight_map\": {", name,
+                       name);
     }
+    rad_buf_add(&b, "}}");
+    refuse_index(b.data, RAD_E_RANGE, "index.json: more than 1024 shards");
+    rad_buf_free(&b);
+    for (int i = 0; i <= 1024; i++) {
+        snprintf(path, sizeof path, DIR "/t%d.safetensors", i);
+        remove(path);
+    }
+}
+
+static void a_large_index_is_refused(void)
+{
+    struct rad_buf b = {0};
+    rad_buf_add(&b, "{\"weight_map\": {}}");
+    while (b.len <= 16 << 20)
+        rad_buf_add(&b, "                                                                ");
+    refuse_index(b.data, RAD_E_RANGE, "index.json");
+    rad_buf_free(&b);
 }
 
 /* A wrong call writes nothing and leaves what was there. */
@@ -250,7 +317,14 @@ CU_TestInfo tensors_tests[] = {
     {"halves widen exactly", halves_widen_exactly},
     {"bf16 rounds to nearest even", bf16_rounds_to_nearest_even},
     {"shards are joined", shards_are_joined},
-    {"bad indexes are refused", bad_indexes_are_refused},
+    {"an index without a map is refused", an_index_without_a_map_is_refused},
+    {"shard names are never paths", shard_names_are_never_paths},
+    {"missing shards are named", missing_shards_are_named},
+    {"an index that lies is refused", an_index_that_lies_is_refused},
+    {"Git-LFS pointers are named", git_lfs_pointers_are_named},
+    {"too many tensors are refused", too_many_tensors_are_refused},
+    {"too many shards are refused", too_many_shards_are_refused},
+    {"a large index is refused", a_large_index_is_refused},
     {"bad writes leave the old file", bad_writes_leave_the_old_file},
     CU_TEST_INFO_NULL,
 };
