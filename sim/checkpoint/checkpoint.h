@@ -72,6 +72,8 @@ void rad_tensors_close(rad_tensors *t); /* NULL is fine */
 /* Say that small parts of the files will be read next (sparse), or whole tensors again, as after
  * opening: unless told, the system reads megabytes around every byte that is touched. */
 void rad_tensors_expect(const rad_tensors *t, bool sparse);
+/* Begin to read bytes of a tensor that will be needed soon; returns at once. */
+void rad_tensors_prefetch(const void *data, size_t bytes);
 
 size_t rad_tensors_count(const rad_tensors *t);
 /* The i-th tensor in the order of names (bytewise); NULL past the end. */

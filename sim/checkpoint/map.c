@@ -1,4 +1,5 @@
 /* map.c - files mapped for reading. */
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/outside.h"
 
 #include <errno.h>
@@ -55,6 +56,13 @@ void rad_map_expect(const struct rad_map *map, bool sparse)
 {
     if (map->data != NULL) /* a hint: nothing is lost where it is not taken */
         (void)posix_madvise(pages(map), map->len, sparse ? POSIX_MADV_RANDOM : POSIX_MADV_NORMAL);
+}
+
+void rad_tensors_prefetch(const void *data, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), into = (uintptr_t)data % page;
+    const struct rad_map whole = {(const unsigned char *)data - into, bytes + into};
+    (void)posix_madvise(pages(&whole), whole.len, POSIX_MADV_WILLNEED);
 }
 
 void rad_map_close(struct rad_map *map)

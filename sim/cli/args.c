@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { KEY_FORMAT = 0x1000, KEY_PROGRESS };
 
@@ -98,6 +99,30 @@ int rad_cli_fail(const char *command, const struct rad_err *err)
     rad_out_escape(stderr, err->msg);
     fputc('\n', stderr);
     return err->status == RAD_E_ARG ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+enum rad_status rad_cli_blame(enum rad_status status, struct rad_err *err)
+{
+    if (status != RAD_OK)
+        err->status = status = RAD_E_ARG;
+    return status;
+}
+
+enum rad_status rad_cli_card(struct rad_card *out, const char *text, struct rad_err *err)
+{
+    struct rad_model_config config;
+    char folder[RAD_PATH_MAX];
+    struct stat st;
+    const int len = snprintf(folder, sizeof folder, "models/%s", text);
+    const bool named = strchr(text, '/') == NULL && len > 0 && (size_t)len < sizeof folder;
+    if (stat(text, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        if (!named || stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
+            return rad_card_open(out, text, err);
+        text = folder;
+    }
+    RAD_TRY(rad_model_config_open(&config, text, err));
+    *out = config.card;
+    return RAD_OK;
 }
 
 void rad_cli_warn(const char *command, const char *fmt, ...)

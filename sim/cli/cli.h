@@ -46,6 +46,14 @@ double rad_cli_real(struct argp_state *state, const char *option, const char *te
  * exit code: EXIT_USAGE for RAD_E_ARG, else EXIT_FAILURE. */
 int rad_cli_fail(const char *command, const struct rad_err *err);
 
+/* The same failure, but as a mistake on the command line: exit 2. RAD_OK stays. */
+enum rad_status rad_cli_blame(enum rad_status status, struct rad_err *err);
+
+/* The card of --card CARD: a name in models/, a .yaml, or a model folder. errors: those of
+ * rad_card_open and rad_model_config_open */
+RAD_MUST_CHECK enum rad_status rad_cli_card(struct rad_card *out, const char *text,
+                                            struct rad_err *err);
+
 /* A warning in the same form; the command goes on. */
 void rad_cli_warn(const char *command, const char *fmt, ...) RAD_PRINTF(2, 3);
 

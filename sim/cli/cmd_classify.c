@@ -131,7 +131,7 @@ static int run(int argc, char *argv[])
     model_args_default(&o.model);
     if (rad_cli_parse(&argp, argc, argv, &o) != 0)
         return EXIT_FAILURE;
-    o.model.images = true;
+    o.model.images = o.model.alone = true;
     enum rad_status status = model_args_open(&o.model, &m, &err);
     if (status == RAD_OK)
         status = classify(&o, &m, &err);

@@ -5,7 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_OPS = 0x2000, KEY_OUT, KEY_TEXT, KEY_SOFTWARE, KEY_MEASURED, KEY_POINTS, KEY_DATA };
+enum {
+    KEY_OPS = 0x2000,
+    KEY_OUT,
+    KEY_TEXT,
+    KEY_SOFTWARE,
+    KEY_MEASURED,
+    KEY_POINTS,
+    KEY_DATA,
+    KEY_LIKE
+};
 
 static error_t parse_points(const char *arg, size_t *out, struct argp_state *state)
 {
@@ -38,6 +47,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_DATA:
         o->data = arg;
+        return 0;
+    case KEY_LIKE:
+        o->like = arg;
         return 0;
     case KEY_POINTS:
         return parse_points(arg, &o->points, state);
@@ -76,6 +88,11 @@ static const struct argp_option calibrate_options[] = {
     {"software", KEY_SOFTWARE, "WORDS", 0,
      "Software that ran them; else what the rows name as source", 0},
     {"data", KEY_DATA, "TEXT", 0, "Name of the data, kept in the profile; else the file's name", 0},
+    {"like", KEY_LIKE, "A,B,...", 0,
+     "Instead: what those profiles were fitted to stands in for what HW has no fit for; of one "
+     "with "
+     "the same chip, or the mean of several",
+     0},
     {"output", 'o', "NEW.yaml", 0, "The profile to write; one that is there is replaced", 0},
     {0},
 };
@@ -94,7 +111,8 @@ static bool has_ops(const void *options)
 static bool has_output(const void *options)
 {
     const struct hw_options *o = options;
-    return o->out_path != NULL && (o->measured != NULL || strcmp(o->sub.arg[0], "host") == 0);
+    return o->out_path != NULL &&
+           (o->measured != NULL || o->like != NULL || strcmp(o->sub.arg[0], "host") == 0);
 }
 
 static bool has_path(const void *options)
@@ -131,7 +149,7 @@ static const struct subcommand subs[] = {
      "warning.\v"
      "Example:\n  radial hw predict a100-sxm-80gb --ops gemms.csv --out predicted.csv\n",
      1, 1, has_ops, "a hardware profile and --ops", hw_predict},
-    {"radial hw calibrate", calibrate_options, "host|HW --measured F.csv -o NEW.yaml",
+    {"radial hw calibrate", calibrate_options, "host|HW --measured F.csv|HW --like A,B -o NEW.yaml",
      "`host` measures this machine and writes its profile: GEMM rates, caches, memory, vector "
      "kernels, attention and the overheads of the engine, on one thread as the engine runs. Takes "
      "about ten seconds; best on an idle machine. With --measured: fit HW to measured operations "
@@ -139,7 +157,7 @@ static const struct subcommand subs[] = {
      "values; prints held-out errors and the parameters with their relative uncertainty.\v"
      "Example:\n  radial hw calibrate host -o hwprofiles/host.yaml\n"
      "  radial hw calibrate l4 --measured my-l4.csv -o my-l4.yaml\n",
-     1, 1, has_output, "-o, and host or a profile with --measured", hw_calibrate},
+     1, 1, has_output, "-o, and host or a profile with --measured or --like", hw_calibrate},
     {"radial hw validate", validate_options, "HW --measured F.csv",
      "Errors of a profile on measured operations: rows, median APE, MAPE, 90th percentile, bias, "
      "and the share of the rows within lo_s..hi_s, for each operation, format and software. Rows "

@@ -8,7 +8,7 @@
 /* Options of all subcommands together; each takes those of its table. */
 struct hw_options {
     struct sub_options sub;
-    const char *ops, *out_path, *software, *measured, *data;
+    const char *ops, *out_path, *software, *measured, *data, *like;
     size_t points; /* 0: all */
     bool text;
 };
@@ -26,7 +26,18 @@ int hw_validate(const void *options);
 enum rad_status hw_predict_row(const rad_hw *hw, const struct ops_row *row, const char *software,
                                struct rad_prediction *out, struct rad_err *err);
 
+/* Names of the profiles that are found, sorted. */
+struct hw_names {
+    char **name; /* [n] */
+    size_t n;
+};
+void hw_find_names(struct hw_names *names);
+void hw_free_names(struct hw_names *names);
+
 /* `radial hw calibrate HW --measured F.csv` */
 int hw_calibrate_measured(const struct hw_options *o);
+
+/* `radial hw calibrate HW --like A,B` */
+int hw_calibrate_like(const struct hw_options *o);
 
 #endif

@@ -57,6 +57,8 @@ int hw_calibrate(const void *options)
     const struct hw_options *o = options;
     if (o->measured != NULL)
         return hw_calibrate_measured(o);
+    if (o->like != NULL)
+        return hw_calibrate_like(o);
     struct rad_err err;
     struct rad_host_rates rates;
     double seconds = 0.0;

@@ -13,7 +13,8 @@ struct job {
     const struct hw_options *o;
     struct ops_row *rows;
     struct rad_measured *measured;
-    size_t n, n_bad;
+    const char *name; /* of the profile */
+    size_t n, n_bad, n_refused, n_hot, n_other;
     rad_out *out;
 };
 
@@ -45,34 +46,59 @@ static void bad_row(void *ctx, size_t row, double ratio)
                      job->o->measured, row, ratio);
 }
 
-/* Measured rows of the table that can be fitted; a row that cannot be read is named. */
-static enum rad_status read_rows(struct job *job, const struct ops_table *t, struct rad_err *err)
+/* Whether row i is of the part: of no part, of one that no profile has, or of this one. */
+static enum rad_status is_of(const struct job *job, struct ops_table *t, size_t i, bool *yes,
+                             struct rad_err *err)
 {
-    size_t hot = 0, refused = 0;
+    const char *profile = "";
+    bool known = false;
+    RAD_TRY(ops_hardware(t, i, &profile, &known, err));
+    *yes = !known || strcmp(profile, job->name) == 0;
+    return RAD_OK;
+}
+
+/* Row i, if it can be fitted; a row that cannot be read is named. */
+static enum rad_status take(struct job *job, struct ops_table *t, size_t i, struct rad_err *err)
+{
+    struct ops_row *row = &job->rows[job->n];
+    struct rad_err why;
+    bool mine = false;
+    RAD_TRY(is_of(job, t, i, &mine, err));
+    if (!mine) {
+        job->n_other++;
+        return RAD_OK;
+    }
+    enum rad_status status = ops_row(t, i, row, &why);
+    if (status == RAD_OK && !(row->m.latency_s > 0.0))
+        status = rad_fail(&why, RAD_E_RANGE, "column latency_us: expected a positive number");
+    if (status != RAD_OK && job->n_refused++ < MOST_WARNINGS)
+        rad_cli_warn("hw calibrate", "%s: row %zu: %s; left out", t->path, i + 1, why.msg);
+    job->n_hot += status == RAD_OK && row->hot;
+    if (status != RAD_OK || row->hot)
+        return RAD_OK;
+    job->measured[job->n] = ops_row_measured(row);
+    if (job->o->software != NULL)
+        job->measured[job->n].software = job->o->software;
+    job->n++;
+    return RAD_OK;
+}
+
+static enum rad_status read_rows(struct job *job, struct ops_table *t, struct rad_err *err)
+{
     job->rows = calloc(t->csv.n_row + 1, sizeof *job->rows);
     job->measured = calloc(t->csv.n_row + 1, sizeof *job->measured);
     if (job->rows == NULL || job->measured == NULL)
         return rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", t->csv.n_row);
-    for (size_t i = 0; i < t->csv.n_row; i++) {
-        struct ops_row *row = &job->rows[job->n];
-        struct rad_err why;
-        enum rad_status status = ops_row(t, i, row, &why);
-        if (status == RAD_OK && !(row->m.latency_s > 0.0))
-            status = rad_fail(&why, RAD_E_RANGE, "column latency_us: expected a positive number");
-        if (status != RAD_OK && refused++ < MOST_WARNINGS)
-            rad_cli_warn("hw calibrate", "%s: row %zu: %s; left out", t->path, i + 1, why.msg);
-        hot += status == RAD_OK && row->hot;
-        if (status != RAD_OK || row->hot)
-            continue;
-        job->measured[job->n] = row->m;
-        job->measured[job->n].software = job->o->software ? job->o->software : row->software;
-        job->n++;
-    }
-    if (refused > MOST_WARNINGS)
-        rad_cli_warn("hw calibrate", "%s: %zu rows were left out in all", t->path, refused);
-    if (hot > 0)
+    for (size_t i = 0; i < t->csv.n_row; i++)
+        RAD_TRY(take(job, t, i, err));
+    if (job->n_refused > MOST_WARNINGS)
+        rad_cli_warn("hw calibrate", "%s: %zu rows were left out in all", t->path, job->n_refused);
+    if (job->n_hot > 0)
         rad_cli_warn("hw calibrate", "%s: %zu rows with weights hot in L2 were left out", t->path,
-                     hot);
+                     job->n_hot);
+    if (job->n_other > 0)
+        rad_cli_warn("hw calibrate", "%s: %zu rows of other hardware were left out", t->path,
+                     job->n_other);
     return RAD_OK;
 }
 
@@ -100,6 +126,51 @@ static enum rad_status fit(struct job *job, const rad_hw *hw, struct rad_err *er
     return status;
 }
 
+/* ---- class fits ---------------------------------------------------------------------------- */
+
+enum { MAX_DONOR = 64 };
+
+/* Open the profiles of a list of names between commas. */
+static enum rad_status open_list(const char *names, rad_hw *hw[MAX_DONOR], size_t *n,
+                                 struct rad_err *err)
+{
+    for (const char *at = names; *at != '\0';) {
+        char name[RAD_HW_NAME];
+        const size_t len = strcspn(at, ",");
+        if (len == 0 || len >= sizeof name || *n == MAX_DONOR)
+            return rad_fail(err, RAD_E_RANGE, "--like: expected names between commas");
+        memcpy(name, at, len);
+        name[len] = '\0';
+        RAD_TRY(rad_hw_open(&hw[*n], name, err));
+        ++*n;
+        at += len + (at[len] == ',');
+    }
+    return RAD_OK;
+}
+
+int hw_calibrate_like(const struct hw_options *o)
+{
+    struct rad_buf yaml = {0};
+    struct rad_err err;
+    rad_hw *donor[MAX_DONOR] = {NULL}, *hw = NULL, *check = NULL;
+    size_t n = 0;
+    enum rad_status status = rad_hw_open(&hw, o->sub.arg[0], &err);
+    if (status == RAD_OK)
+        status = open_list(o->like, donor, &n, &err);
+    if (status == RAD_OK)
+        status = rad_hw_pool(hw, (const rad_hw *const *)donor, n, false, &yaml, &err);
+    if (status == RAD_OK)
+        status = rad_hw_parse(&check, yaml.data, yaml.len, o->out_path, &err);
+    if (status == RAD_OK)
+        status = rad_file_write(o->out_path, yaml.data, yaml.len, &err);
+    for (size_t i = 0; i < n; i++)
+        rad_hw_close(donor[i]);
+    rad_hw_close(check);
+    rad_hw_close(hw);
+    rad_buf_free(&yaml);
+    return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("hw calibrate", &err);
+}
+
 int hw_calibrate_measured(const struct hw_options *o)
 {
     struct job job = {.o = o};
@@ -109,6 +180,7 @@ int hw_calibrate_measured(const struct hw_options *o)
     enum rad_status status = rad_hw_open(&hw, o->sub.arg[0], &err);
     if (status == RAD_OK)
         status = ops_open(&t, o->measured, &err);
+    job.name = hw ? rad_hw_name(hw) : "";
     if (status == RAD_OK)
         status = read_rows(&job, &t, &err);
     (void)rad_out_open(&job.out, o->sub.common.format, stdout);

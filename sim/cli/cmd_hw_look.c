@@ -15,12 +15,7 @@ static int finish(rad_out *out, const char *command, bool single)
 
 /* ---- list ---------------------------------------------------------------------------------- */
 
-struct names {
-    char **name;
-    size_t n;
-};
-
-static bool known(const struct names *names, const char *name)
+static bool known(const struct hw_names *names, const char *name)
 {
     for (size_t i = 0; i < names->n; i++)
         if (strcmp(names->name[i], name) == 0)
@@ -29,7 +24,7 @@ static bool known(const struct names *names, const char *name)
 }
 
 /* Add the profiles of a folder that no folder before it has. */
-static void add_folder(struct names *names, const char *folder)
+static void add_folder(struct hw_names *names, const char *folder)
 {
     static const char suffix[] = ".yaml";
     DIR *dir = opendir(folder);
@@ -54,8 +49,13 @@ static void add_folder(struct names *names, const char *folder)
         closedir(dir);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 /* The folders that rad_data_find looks in, in its order. */
-static void add_folders(struct names *names)
+void hw_find_names(struct hw_names *names)
 {
     add_folder(names, "hwprofiles");
 #ifdef RADIAL_DATADIR
@@ -70,11 +70,15 @@ static void add_folders(struct names *names)
         add_folder(names, folder);
         path += n + (path[n] == ':');
     }
+    if (names->n > 1)
+        qsort(names->name, names->n, sizeof *names->name, by_name);
 }
 
-static int by_name(const void *a, const void *b)
+void hw_free_names(struct hw_names *names)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    for (size_t i = 0; i < names->n; i++)
+        free(names->name[i]);
+    free(names->name);
 }
 
 static void put_profile(rad_out *out, const rad_hw *hw)
@@ -99,11 +103,9 @@ static void put_profile(rad_out *out, const rad_hw *hw)
 int hw_list(const void *options)
 {
     const struct hw_options *o = options;
-    struct names names = {0};
+    struct hw_names names = {0};
     rad_out *out;
-    add_folders(&names);
-    if (names.n > 1)
-        qsort(names.name, names.n, sizeof *names.name, by_name);
+    hw_find_names(&names);
     (void)rad_out_open(&out, o->sub.common.format, stdout);
     for (size_t i = 0; i < names.n; i++) {
         struct rad_err err;
@@ -113,9 +115,8 @@ int hw_list(const void *options)
         else
             rad_cli_warn("hw list", "%s", err.msg);
         rad_hw_close(hw);
-        free(names.name[i]);
     }
-    free(names.name);
+    hw_free_names(&names);
     return finish(out, "hw list", false);
 }
 

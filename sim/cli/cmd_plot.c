@@ -23,6 +23,17 @@ static const struct argp_option option_rows[] = {
     {0},
 };
 
+static bool is_kind(const char *word)
+{
+    size_t n = 0;
+    const struct rad_plot_kind *kinds = rad_plot_kinds(&n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(kinds[i].name, word) == 0)
+            return true;
+    return false;
+}
+
+/* The kind comes last; one that comes first is understood too. */
 static error_t end_of_options(struct options *o, struct argp_state *state)
 {
     if (o->n_arg < 2)
@@ -31,7 +42,9 @@ static error_t end_of_options(struct options *o, struct argp_state *state)
         argp_error(state, "expected -o F.svg or -o F.png");
     o->request.input = o->args;
     o->request.n_input = o->n_arg - 1;
-    o->request.kind = o->args[o->n_arg - 1];
+    const bool first = is_kind(o->args[0]) && !is_kind(o->args[o->n_arg - 1]);
+    o->request.kind = o->args[first ? 0 : o->n_arg - 1];
+    o->request.input += first;
     return 0;
 }
 

@@ -1,23 +1,32 @@
 /* cmd_profile.c - `radial profile`: how much every layer changes the residual stream. */
 #include "cli/cli.h"
 #include "cli/model_args.h"
+#include "cli/skip_table.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 struct profile_options {
     struct rad_cli_common common;
     struct model_args model;
     const char *image[MODEL_ARGS_TEXT_MAX];
     int n_image;
+    long skip_loss; /* tokens to try; 0: none */
+    const char *samples;
 };
 
-enum { OPT_IMAGE = 601 };
+enum { OPT_IMAGE = 601, OPT_SKIP_LOSS, OPT_SAMPLES };
 
 static const struct argp_option options[] = {
     MODEL_ARGS_OPTIONS,
     MODEL_TAIL_OPTION,
     {"image", OPT_IMAGE, "F", 0, "an image, for a model that reads them; may be repeated", 2},
+    {"skip-loss", OPT_SKIP_LOSS, "N", 0,
+     "run N tokens once without each of their sublayers instead: what does skipping cost, and does "
+     "the ratio tell?",
+     2},
+    {"samples", OPT_SAMPLES, "F.csv", 0, "with --skip-loss: every token and sublayer", 2},
     {0},
 };
 
@@ -33,6 +42,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--image: at most %d files", MODEL_ARGS_TEXT_MAX);
         o->image[o->n_image++] = arg;
         return 0;
+    case OPT_SKIP_LOSS:
+        o->skip_loss = rad_cli_int(state, "--skip-loss", arg, 1, 100000000);
+        return 0;
+    case OPT_SAMPLES:
+        o->samples = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (o->samples != NULL && o->skip_loss == 0)
+            argp_error(state, "--samples: expected --skip-loss N with it");
+        return model_args_parse(&o->model, key, arg, state);
     default:
         return model_args_parse(&o->model, key, arg, state);
     }
@@ -48,8 +67,13 @@ static const struct argp argp = {
         "sublayer adds. Medians over tokens; p10 and p90 are of ratio_in. block_influence is 1 - "
         "mean cosine of the states before and after a whole layer. --trace keeps the "
         "squared norms of every hop. Post-norm layers are measured before their norm. The "
-        "policy is dense unless given.\v"
-        "Example:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n",
+        "policy is dense unless given.\n\n--skip-loss tries what leaving one sublayer out does to "
+        "the "
+        "prediction of the next token (delta_nll, nats): rho_* are Spearman's rank correlations "
+        "with "
+        "it, over tokens in the rows, over everything, within tokens and between sublayers below.\v"
+        "Examples:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n"
+        "  radial profile models/dense-tiny --text tests/data/mixed.txt --skip-loss 1000\n",
     .children = rad_cli_children,
 };
 
@@ -161,6 +185,33 @@ static enum rad_status look(struct profile_options *o, struct model_run *run,
     return model_args_trace_end(sinks.trace, status, (double)NAN, result->forward_only, err);
 }
 
+/* ---- what skipping costs ------------------------------------------------------------------- */
+
+static enum rad_status try_skips(struct profile_options *o, struct model_run *run,
+                                 struct rad_err *err)
+{
+    struct skip_table table = {.n_layer = rad_model_config(run->model)->card.n_layer};
+    struct rad_tokens tokens = {0};
+    struct rad_skip_loss_options opt = {
+        .n_token = o->skip_loss, .pool = run->pool, .row = skip_table_add, .ctx = &table};
+    if (strcmp(o->model.policy, "dense") != 0 || o->model.trace != NULL || o->n_image > 0)
+        return rad_fail(err, RAD_E_ARG,
+                        "--skip-loss: goes with policy dense and text, and writes no trace");
+    enum rad_status status = model_args_tokens(&o->model, run, &tokens, err);
+    if (status == RAD_OK) {
+        opt.progress = rad_progress_open(stderr, "skip loss", o->skip_loss, o->common.progress);
+        status = rad_skip_loss_run(run->model, &tokens, &opt, err);
+        rad_progress_close(opt.progress);
+    }
+    if (status == RAD_OK && o->samples != NULL)
+        status = skip_table_save(&table, o->samples, err);
+    if (status == RAD_OK)
+        status = skip_table_print(&table, o->common.format, o->model.folder, err);
+    rad_tokens_free(&tokens);
+    skip_table_free(&table);
+    return status;
+}
+
 /* ---- the run ------------------------------------------------------------------------------- */
 
 static enum rad_status profile(struct profile_options *o, struct model_run *run,
@@ -200,7 +251,7 @@ static int run(int argc, char *argv[])
         o.model.policy = "dense";
     enum rad_status status = model_args_open(&o.model, &m, &err);
     if (status == RAD_OK)
-        status = profile(&o, &m, &err);
+        status = o.skip_loss > 0 ? try_skips(&o, &m, &err) : profile(&o, &m, &err);
     model_args_close(&m);
     return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("profile", &err);
 }

@@ -136,22 +136,11 @@ static const struct argp argp = {
 /* ---- replaying ------------------------------------------------------------------------- */
 
 /* The engine computes in fp32 on CPUs; elsewhere 16 bits are what people run. */
-static enum rad_dtype default_dtype(const rad_hw *hw)
-{
-    static const enum rad_dtype order[] = {RAD_F16, RAD_BF16, RAD_F32, RAD_INT8};
-    if (strcmp(rad_hw_model(hw)->name, "cpu") == 0 && rad_hw_supports(hw, RAD_F32))
-        return RAD_F32;
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
-        if (rad_hw_supports(hw, order[i]))
-            return order[i];
-    return RAD_F16;
-}
-
 /* Machines that run the same format share a plan. */
 static enum rad_status plan_for(struct job *job, int i, struct rad_err *err)
 {
     const struct options *o = job->options;
-    const enum rad_dtype dtype = o->has_dtype ? o->replay.dtype : default_dtype(job->hw[i]);
+    const enum rad_dtype dtype = o->has_dtype ? o->replay.dtype : rad_hw_default_dtype(job->hw[i]);
     if (job->plan != NULL && dtype == job->replay.dtype)
         return RAD_OK;
     rad_plan_free(job->plan);
@@ -167,7 +156,7 @@ static enum rad_status open_inputs(struct job *job, struct rad_err *err)
     job->replay.kv = o->has_kv ? &o->kv : NULL;
     RAD_TRY(rad_trace_open(&job->trace, o->trace, err));
     if (o->card != NULL) {
-        RAD_TRY(rad_card_open(&job->card, o->card, err));
+        RAD_TRY(rad_cli_card(&job->card, o->card, err));
         job->replay.card = &job->card;
     }
     for (int i = 0; i < o->n_hw; i++)

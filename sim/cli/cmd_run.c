@@ -212,7 +212,7 @@ static int run(int argc, char *argv[])
     model_args_default(&o.model);
     if (rad_cli_parse(&argp, argc, argv, &o) != 0)
         return EXIT_FAILURE;
-    o.model.threads = 1; /* one sequence is one thread's work */
+    o.model.alone = true;
     enum rad_status status = model_args_open(&o.model, &m, &err);
     if (status == RAD_OK)
         status = generate(&o, &m, &err);

@@ -141,6 +141,7 @@ static enum rad_status sink_row(void *ctx, const struct rad_sweep_row *row, stru
     for (int i = 0; i < RAD_N_AXIS; i++)
         axis[i] = (struct rad_store_axis){rad_sweep_axis_name((enum rad_sweep_axis)i),
                                           row->point->value[i]};
+    axis[RAD_AXIS_DTYPE].value = rad_dtype_name(row->dtype);
     const struct rad_store_row out = {
         .key = row->point->key,
         .inputs = row->inputs,

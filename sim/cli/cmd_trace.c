@@ -100,7 +100,8 @@ static const struct argp_option export_options[] = {
 };
 
 static const struct argp_option import_options[] = {
-    {"card", KEY_CARD, "CARD", 0, "Shape of the model: a name in models/ or a path", 0},
+    {"card", KEY_CARD, "CARD", 0,
+     "Shape of the model: a name in models/, a path, or a model folder", 0},
     {"output", 'o', "T.db", 0, "The trace; a trace that is there is replaced", 0},
     {"policy", KEY_POLICY, "TEXT", 0, "What routed the tokens, as a label (default: recorded)", 0},
     {"kv", KEY_KV, "K", 0,
@@ -113,7 +114,8 @@ static const struct argp_option import_options[] = {
 };
 
 static const struct argp_option synth_options[] = {
-    {"card", KEY_CARD, "CARD", 0, "Shape of the model: a name in models/ or a path", 0},
+    {"card", KEY_CARD, "CARD", 0,
+     "Shape of the model: a name in models/, a path, or a model folder", 0},
     {"policy", KEY_POLICY, "P", 0,
      "A policy that needs no weights: dense, uls:speedup=2, "
      "skip:frac=0.5",
@@ -131,7 +133,8 @@ static const struct argp_option synth_options[] = {
 };
 
 static const struct argp_option transplant_options[] = {
-    {"card", KEY_CARD, "CARD", 0, "The larger architecture: a name in models/ or a path", 0},
+    {"card", KEY_CARD, "CARD", 0,
+     "The larger architecture: a name in models/, a path, or a model folder", 0},
     {"output", 'o', "T2.db", 0, "The new trace; a trace that is there is replaced", 0},
     {0},
 };

@@ -33,7 +33,7 @@ int trace_import(const void *options)
     struct rad_card card;
     const struct rad_trace_import_options opt = {
         .policy = o->policy, .kv = o->kv, .any_order = o->any_order, .has_router = o->router};
-    enum rad_status status = rad_card_open(&card, o->card, &err);
+    enum rad_status status = rad_cli_card(&card, o->card, &err);
     if (status == RAD_OK)
         status = rad_trace_import(o->sub.arg[0], &card, o->out_path, &opt, &err);
     return describe(o, "trace import", status, &err);
@@ -51,7 +51,7 @@ int trace_synth(const void *options)
                                                 .n_seq = (int32_t)o->n_seq,
                                                 .seed = (uint64_t)o->seed,
                                                 .kv = o->kv};
-    enum rad_status status = rad_card_open(&card, o->card, &err);
+    enum rad_status status = rad_cli_card(&card, o->card, &err);
     if (status == RAD_OK)
         status = rad_trace_synth(&opt, o->out_path, &err);
     return describe(o, "trace synth", status, &err);
@@ -72,7 +72,7 @@ int trace_transplant(const void *options)
     struct rad_err err;
     struct rad_card card;
     rad_trace *in = NULL;
-    enum rad_status status = rad_card_open(&card, o->card, &err);
+    enum rad_status status = rad_cli_card(&card, o->card, &err);
     if (status == RAD_OK)
         status = check_apart(o->sub.arg[0], o->out_path, &err);
     if (status == RAD_OK)

@@ -94,14 +94,15 @@ enum rad_status model_args_open(struct model_args *a, struct model_run *run, str
 {
     a->engine.n_slot = 1;
     a->engine.stats = a->stats;
-    RAD_TRY(rad_kv_parse(a->kv, &a->engine.kv, err));
+    a->engine.threads = a->threads;
+    RAD_TRY(rad_cli_blame(rad_kv_parse(a->kv, &a->engine.kv, err), err));
     RAD_TRY(rad_model_find(a->found, a->folder, err));
     RAD_TRY(rad_model_open(&run->model, a->found, err));
     if (rad_model_image_side(run->model) > 0 && !a->images)
         return rad_fail(err, RAD_E_ARG, "%s: reads images, not text; use radial classify",
                         a->folder);
-    RAD_TRY(parse_policy(a, run->model, err));
-    return rad_pool_open(&run->pool, a->threads, err);
+    RAD_TRY(rad_cli_blame(parse_policy(a, run->model, err), err));
+    return a->alone ? RAD_OK : rad_pool_open(&run->pool, a->threads, err);
 }
 
 void model_args_close(struct model_run *run)
@@ -110,9 +111,8 @@ void model_args_close(struct model_run *run)
     rad_model_close(run->model);
 }
 
-/* The tokens of --text (their last share --tail) or --tokens. */
-static enum rad_status read_tokens(const struct model_args *a, const struct model_run *run,
-                                   struct rad_tokens *out, struct rad_err *err)
+enum rad_status model_args_tokens(const struct model_args *a, const struct model_run *run,
+                                  struct rad_tokens *out, struct rad_err *err)
 {
     const int32_t ctx = a->ctx > 0 ? a->ctx : rad_model_config(run->model)->card.n_ctx;
     *out = (struct rad_tokens){0};
@@ -157,7 +157,7 @@ enum rad_status model_args_eval(const struct model_args *a, const struct model_r
                                 struct rad_eval_result *out, struct rad_err *err)
 {
     struct rad_tokens tokens = {0};
-    enum rad_status status = read_tokens(a, run, &tokens, err);
+    enum rad_status status = model_args_tokens(a, run, &tokens, err);
     if (status == RAD_OK)
         status = model_args_trace(a, run, "eval", &tokens, &sinks.trace, err);
     if (status == RAD_OK) {

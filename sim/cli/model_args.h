@@ -13,6 +13,7 @@ struct model_args {
     double tail; /* last share of every text */
     bool stats;
     bool images; /* the command reads images too; others refuse models that do */
+    bool alone;  /* one engine at a time: it has the threads, and there is no pool */
     bool has_seed;
     uint64_t seed;
     struct rad_engine_options engine; /* filled by model_args_open, like found */
@@ -75,10 +76,15 @@ enum {
 void model_args_default(struct model_args *a);
 error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_state *state);
 
-/* Load the model, parse policy and kv, start the pool. */
+/* Load the model, parse policy and kv, start the pool if there is to be one. */
 RAD_MUST_CHECK enum rad_status model_args_open(struct model_args *a, struct model_run *run,
                                                struct rad_err *err);
 void model_args_close(struct model_run *run);
+
+/* The tokens of --text (their last share --tail) or --tokens; free with rad_tokens_free. */
+RAD_MUST_CHECK enum rad_status model_args_tokens(const struct model_args *a,
+                                                 const struct model_run *run,
+                                                 struct rad_tokens *out, struct rad_err *err);
 
 /* Create --trace if given; *out stays NULL otherwise. */
 RAD_MUST_CHECK enum rad_status model_args_trace(const struct model_args *a,

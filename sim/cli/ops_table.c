@@ -26,10 +26,12 @@ enum {
     C_SOURCE,
     C_LATENCY,
     C_ENERGY,
+    C_HARDWARE,
 };
 static const char *const columns[OPS_N_COLUMN] = {
-    "op",       "dtype",    "M",      "N",     "K",  "batch",  "seq",        "kv",      "heads",
-    "kv_heads", "head_dim", "hidden", "notes", "tp", "source", "latency_us", "energy_j"};
+    "op",    "dtype", "M",      "N",          "K",        "batch",
+    "seq",   "kv",    "heads",  "kv_heads",   "head_dim", "hidden",
+    "notes", "tp",    "source", "latency_us", "energy_j", "hardware"};
 
 static const char *text_of(const struct ops_table *t, size_t row, int column)
 {
@@ -149,6 +151,14 @@ static const struct {
     {"softmax", RAD_OP_SOFTMAX},
 };
 
+/* The other operand of this elementwise operation is one number ("addu", "mulu", ...). */
+static bool is_unary(const char *notes)
+{
+    const char *end = strchr(notes, ';');
+    const size_t len = end ? (size_t)(end - notes) : strlen(notes);
+    return len == 4 && notes[3] == 'u';
+}
+
 /* batch x seq rows of `hidden`. An activation that is not gated reads one input, not two. */
 static enum rad_status vector_op(const struct ops_table *t, size_t row, enum rad_op_kind kind,
                                  enum rad_dtype dtype, struct rad_op *op, struct rad_err *err)
@@ -162,6 +172,8 @@ static enum rad_status vector_op(const struct ops_table *t, size_t row, enum rad
         op->act_bytes *= 2.0 / 3.0;
         op->flop *= 8.0 / 5.0; /* GELU beside SwiGLU, per output */
     }
+    if (kind == RAD_OP_ADD && is_unary(text_of(t, row, C_NOTES)))
+        op->act_bytes *= 2.0 / 3.0;
     return RAD_OK;
 }
 
@@ -213,12 +225,16 @@ static enum rad_status op_of(const struct ops_table *t, size_t row, struct rad_o
     return RAD_OK;
 }
 
-/* Words of the row's software: of its source, and the ways of running that notes tell of. */
+/* Words of the row's software: of its source, and the ways of running that notes tell of. The
+ * blocks of phi-2 have LayerNorm where the others of that source have RMSNorm, and add three
+ * tensors where they add two: other kernels under the same name. */
 static void software_of(const struct ops_table *t, size_t row, char out[OPS_SOFTWARE])
 {
     static const struct {
         const char *note, *word;
-    } modes[] = {{"eager", " eager"},
+    } modes[] = {{"phi-2;input_layernorm", " mean"},
+                 {"phi-2;add", " three"},
+                 {"eager", " eager"},
                  {"graph", " graph"},
                  {"event_incl_launch", " launched"},
                  {"devices_per_node=1;", " node1"},
@@ -230,8 +246,25 @@ static void software_of(const struct ops_table *t, size_t row, char out[OPS_SOFT
     for (char *at = out; *at != '\0'; at++)
         *at = *at == '-' || *at == '"' || *at == '\\' || (unsigned char)*at < ' ' ? ' ' : *at;
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-        if (strstr(notes, modes[i].note) != NULL && strlen(out) + 10 < OPS_SOFTWARE)
+        if (strstr(notes, modes[i].note) != NULL && strlen(out) + 20 < OPS_SOFTWARE)
             strcat(out, modes[i].word);
+    const char *node = strstr(notes, "devices_per_node=");
+    if (node != NULL && atoi(text_of(t, row, C_TP)) > atoi(node + strlen("devices_per_node=")))
+        strcat(out, " across");
+    if (strstr(text_of(t, row, C_HARDWARE), "_pairwise") != NULL)
+        strcat(out, " pairwise");
+    else if (strstr(text_of(t, row, C_HARDWARE), "_dgx") != NULL)
+        strcat(out, " dgx");
+}
+
+/* "internlm-20b;mlp_act": the first word of several, if it can be the name of a model. */
+static void model_of(const char *notes, char out[OPS_MODEL])
+{
+    const size_t len = strcspn(notes, ";");
+    const size_t digits = strcspn(notes, "0123456789"), equal = strcspn(notes, "=");
+    out[0] = '\0';
+    if (notes[len] == ';' && digits < len && equal > len && len < OPS_MODEL)
+        snprintf(out, OPS_MODEL, "%.*s", (int)len, notes);
 }
 
 /* A positive number, 0 if the cell is empty or not there. */
@@ -257,7 +290,7 @@ enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *o
     const bool link = is_link(text_of(t, row, C_OP));
     *out = (struct ops_row){.m = {.row = row + 1}};
     software_of(t, row, out->software);
-    out->m.software = out->software;
+    model_of(text_of(t, row, C_NOTES), out->model);
     if (link)
         RAD_TRY(link_of(t, row, &out->m.link, err));
     else
@@ -266,6 +299,27 @@ enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *o
     RAD_TRY(measure(t, row, C_LATENCY, &out->m.latency_s, err));
     out->m.latency_s /= 1e6;
     out->hot = strstr(text_of(t, row, C_NOTES), "l2hot") != NULL;
+    return RAD_OK;
+}
+
+struct rad_measured ops_row_measured(const struct ops_row *row)
+{
+    struct rad_measured m = row->m;
+    m.software = row->software;
+    m.model = row->model[0] != '\0' ? row->model : NULL;
+    return m;
+}
+
+enum rad_status ops_hardware(struct ops_table *t, size_t row, const char **profile, bool *known,
+                             struct rad_err *err)
+{
+    const char *name = text_of(t, row, C_HARDWARE);
+    if (*name != '\0' && (t->last_hardware == NULL || strcmp(name, t->last_hardware) != 0)) {
+        RAD_TRY(rad_hw_alias(name, t->last_alias, err));
+        t->last_hardware = name;
+    }
+    *profile = *name != '\0' ? t->last_alias : "";
+    *known = strcmp(*profile, name) != 0;
     return RAD_OK;
 }
 

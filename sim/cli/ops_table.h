@@ -7,18 +7,21 @@
 
 #include "cli/csv.h"
 
-enum { OPS_N_COLUMN = 17, OPS_SOFTWARE = 48 };
+enum { OPS_N_COLUMN = 18, OPS_SOFTWARE = 48, OPS_MODEL = 32 };
 
 struct ops_table {
     struct csv csv;
     const char *path;
-    int at[OPS_N_COLUMN]; /* place of a column, -1 if it is not there */
+    int at[OPS_N_COLUMN];      /* place of a column, -1 if it is not there */
+    const char *last_hardware; /* and its alias: see ops_hardware */
+    char last_alias[RAD_HW_NAME];
 };
 
 struct ops_row {
-    struct rad_measured m; /* latency_s 0: not measured; software points to the array below */
+    struct rad_measured m; /* latency_s 0: not measured; for its texts see ops_row_measured */
     char software[OPS_SOFTWARE];
-    bool hot; /* measured with weights that stayed in a cache */
+    char model[OPS_MODEL]; /* whose layer it is; "": not said */
+    bool hot;              /* measured with weights that stayed in a cache */
 };
 
 /* errors: as csv_read, and RAD_E_PARSE without columns op and dtype */
@@ -29,5 +32,12 @@ bool ops_has_sources(const struct ops_table *t);
 /* Row from 0. errors: RAD_E_RANGE, RAD_E_PARSE, RAD_E_UNSUPPORTED; without file and row */
 RAD_MUST_CHECK enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *out,
                                        struct rad_err *err);
+/* row->m with texts that live as long as *row. */
+struct rad_measured ops_row_measured(const struct ops_row *row);
+
+/* Profile that the row's hardware belongs to, by aliases; "" if the row does not say. *known: some
+ * profile has that name or alias. Remembers the last answer in t. */
+RAD_MUST_CHECK enum rad_status ops_hardware(struct ops_table *t, size_t row, const char **profile,
+                                            bool *known, struct rad_err *err);
 
 #endif

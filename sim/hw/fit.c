@@ -74,11 +74,14 @@ void rad_fit_time(const struct rad_fit *fit, const struct rad_chip *chip,
 double rad_power_w(const struct rad_power *power, const struct rad_work *work, double time_s)
 {
     const double bytes = work->weight_bytes + work->act_bytes + work->kv_bytes;
-    const double asked = power->idle_w +
-                         (work->flop * power->flop_j + bytes * power->byte_j) / time_s;
-    const double r = asked < power->cap_w ? asked / power->cap_w : power->cap_w / asked,
-                 r3 = r * r * r;
-    return fmin(asked, power->cap_w) / cbrt(sqrt(1.0 + r3 * r3)); /* a smooth minimum, p = 6 */
+    const double moving_j = work->flop * power->flop_j + bytes * power->byte_j;
+    const double asked = power->idle_w + moving_j / (time_s + power->settle_s);
+    const double r = asked < power->cap_w ? asked / power->cap_w : power->cap_w / asked;
+    double r24 = r * r * r;
+    for (int i = 0; i < 3; i++)
+        r24 *= r24;
+    return fmin(asked, power->cap_w) /
+           sqrt(sqrt(sqrt(cbrt(1.0 + r24)))); /* smooth minimum, p = 24 */
 }
 
 const char *rad_fit_format(const struct rad_op *op)
@@ -96,16 +99,17 @@ static bool is_half(const char *format)
     return strcmp(format, "fp16") == 0 || strcmp(format, "bf16") == 0;
 }
 
-/* How many words of `words` are in text. */
-static int words_in(const char *words, const char *text)
+/* How many words of `words` are in text, less a thousandth for each that is not. */
+static double words_in(const char *words, const char *text)
 {
-    int n = 0;
+    double n = 0.0;
     for (const char *at = words; *at != '\0';) {
         char word[48];
         const size_t len = strcspn(at, " ");
         memcpy(word, at, len < sizeof word ? len : 0);
         word[len < sizeof word ? len : 0] = '\0';
-        n += len > 0 && strstr(text, word) != NULL;
+        if (len > 0)
+            n += strstr(text, word) != NULL ? 1.0 : -0.001;
         at += len + (at[len] == ' ');
     }
     return n;
@@ -122,7 +126,10 @@ const struct rad_fit *rad_fit_find(const struct rad_fit *fits, size_t n,
         if (strcmp(f->op, key->op) != 0 ||
             (!exact && !(is_half(f->format) && is_half(key->format))))
             continue;
+        const bool like = strncmp(f->data, "like", 4) == 0;
         double score = key->software ? 100.0 * words_in(f->software, key->software) + exact : 0.0;
+        if (key->software != NULL) /* its own, of a part like it, or of a class */
+            score += f->rows > 0.0 ? 2.0 : like ? 0.5 : 0.0;
         if (f->head_dim > 0.0 && key->head_dim > 0.0)
             score += 90.0 / (1.0 + fabs(log2(f->head_dim / key->head_dim)));
         if (score > best_score) {

@@ -5,10 +5,10 @@
  *   - {op: gemm, format: bf16, software: aic vllm 0.22, data: ..., rows: 13690, ape: 2.7 %,
  *      lo: 0.95, hi: 1.06,                        # 80 % of held-out rows: measured / predicted
  *      law: {floor: 3.9 us, ...},                 # parameters of the law (law_*.c)
- *      power: {idle: 114 W, flop: 0.77 pJ/FLOP, byte: 74 pJ/B, cap: 690 W},   # board; optional
- *      knots: {m: 1 8 16 ..., n: ...}, surface: 3 -2 5 ...}    # 1000 ln(measured / law), optional
- * The surface is linear in the logarithms of the coordinates between knots (last axis fastest), and
- * constant beyond the outermost, where a prediction is marked as extrapolated. */
+ *      power: {idle: 114 W, flop: 0.77 pJ/FLOP, byte: 74 pJ/B, cap: 690 W, settle: 5 us},   #
+ * optional knots: {m: 1 8 16 ..., n: ...}, surface: 3 -2 5 ...}    # 1000 ln(measured / law),
+ * optional The surface is linear in the logarithms of the coordinates between knots (last axis
+ * fastest), and constant beyond the outermost, where a prediction is marked as extrapolated. */
 #ifndef RAD_HW_FIT_H
 #define RAD_HW_FIT_H
 
@@ -16,7 +16,7 @@
 #include "base/yaml.h"
 #include "hw/law.h"
 
-enum { RAD_FIT_N_KNOT = 16, RAD_FIT_MAX = 64, RAD_FIT_MAX_CELL = 4096 };
+enum { RAD_FIT_N_KNOT = 16, RAD_FIT_MAX = 96, RAD_FIT_MAX_CELL = 4096 };
 
 struct rad_surface {
     int n_axis, n_knot[RAD_LAW_N_AXIS];
@@ -24,8 +24,11 @@ struct rad_surface {
     float *log_ratio;                            /* [n_knot[0]]..[n_knot[n_axis-1]]; NULL: none */
 };
 
+/* Board power: min(idle + (F flop + B byte) / (t + settle), cap). Kernels much shorter than settle
+ * draw less, as measured: the board is not at its working point while it runs them. */
 struct rad_power {
     double idle_w, flop_j, byte_j, cap_w; /* cap_w 0: not fitted */
+    double settle_s;
 };
 
 struct rad_fit {
@@ -54,6 +57,15 @@ enum rad_status rad_fits_read(const rad_yaml_node *node, struct rad_fit **out, s
                               struct rad_err *err);
 void rad_fits_free(struct rad_fit *fits, size_t n);
 void rad_fit_write(struct rad_buf *to, const struct rad_fit *fit); /* one item of the list */
+
+struct rad_fit_list {
+    const struct rad_fit *of; /* [n] */
+    size_t n;
+};
+/* The profile `text` with its fits replaced by those of `first`, then those of `then` that are not
+ * for the same operation, format, software and head width. errors: RAD_E_NOMEM */
+enum rad_status rad_fits_text(struct rad_buf *to, const char *text, struct rad_fit_list first,
+                              struct rad_fit_list then, struct rad_err *err);
 
 /* The format that fits have for an operation: fp32 fp16 bf16 fp8 int8 int4 w8a16 w4a16. */
 const char *rad_fit_format(const struct rad_op *op);

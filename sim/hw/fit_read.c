@@ -23,6 +23,7 @@ static const struct rad_param power_values[] = {
     {"flop", W(flop_j), RAD_DIM_J_PER_FLOP, 0, 1e-9, RAD_REQUIRED, "per FLOP"},
     {"byte", W(byte_j), RAD_DIM_J_PER_BYTE, 0, 1e-7, RAD_REQUIRED, "per byte"},
     {"cap", W(cap_w), RAD_DIM_W, 0.1, 1e5, RAD_REQUIRED, "the power that sustained work meets"},
+    {"settle", W(settle_s), RAD_DIM_S, 0, 1, 0, "kernels much shorter than this draw less"},
     RAD_PARAM_END,
 };
 

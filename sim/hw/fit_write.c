@@ -2,6 +2,7 @@
 #include "hw/fit.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Scales that keep the numbers readable. */
 static const struct {
@@ -71,7 +72,8 @@ void rad_fit_write(struct rad_buf *to, const struct rad_fit *fit)
         } rows[] = {{"idle", RAD_DIM_W, fit->power.idle_w},
                     {"flop", RAD_DIM_J_PER_FLOP, fit->power.flop_j},
                     {"byte", RAD_DIM_J_PER_BYTE, fit->power.byte_j},
-                    {"cap", RAD_DIM_W, fit->power.cap_w}};
+                    {"cap", RAD_DIM_W, fit->power.cap_w},
+                    {"settle", RAD_DIM_S, fit->power.settle_s}};
         rad_buf_add(to, "    power:\n");
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
             rad_buf_printf(to, "      %s: ", rows[i].key);
@@ -80,4 +82,33 @@ void rad_fit_write(struct rad_buf *to, const struct rad_fit *fit)
         }
     }
     put_surface(to, fit);
+}
+
+static bool has(struct rad_fit_list list, const struct rad_fit *kind)
+{
+    for (size_t i = 0; i < list.n; i++) {
+        const struct rad_fit *f = &list.of[i];
+        if (strcmp(f->op, kind->op) == 0 && strcmp(f->format, kind->format) == 0 &&
+            strcmp(f->software, kind->software) == 0 && !(fabs(f->head_dim - kind->head_dim) > 0.0))
+            return true;
+    }
+    return false;
+}
+
+enum rad_status rad_fits_text(struct rad_buf *to, const char *text, struct rad_fit_list first,
+                              struct rad_fit_list then, struct rad_err *err)
+{
+    const char *fits = strstr(text, "\nfits:");
+    const size_t len = fits ? (size_t)(fits - text) + 1 : strlen(text);
+    rad_buf_append(to, text, len);
+    if (len > 0 && text[len - 1] != '\n')
+        rad_buf_add(to, "\n");
+    if (first.n + then.n > 0)
+        rad_buf_add(to, "fits:\n");
+    for (size_t i = 0; i < first.n; i++)
+        rad_fit_write(to, &first.of[i]);
+    for (size_t i = 0; i < then.n; i++)
+        if (!has(first, &then.of[i]))
+            rad_fit_write(to, &then.of[i]);
+    return to->failed ? rad_fail(err, RAD_E_NOMEM, "out of memory for the profile") : RAD_OK;
 }

@@ -125,6 +125,17 @@ bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype)
     return (unsigned)dtype < RAD_N_DTYPE && hw->model->supports(hw->params, dtype);
 }
 
+enum rad_dtype rad_hw_default_dtype(const rad_hw *hw)
+{
+    static const enum rad_dtype order[] = {RAD_F16, RAD_BF16, RAD_F32, RAD_INT8};
+    if (strcmp(hw->model->name, "cpu") == 0 && rad_hw_supports(hw, RAD_F32))
+        return RAD_F32;
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+        if (rad_hw_supports(hw, order[i]))
+            return order[i];
+    return RAD_F16;
+}
+
 double rad_hw_link_j(const rad_hw *hw, double bytes)
 {
     return bytes * hw->machine.link_byte_j;

@@ -100,6 +100,9 @@ double rad_hw_static_w(const rad_hw *hw);         /* drawn during overheads too 
 double rad_hw_tdp_w(const rad_hw *hw);
 
 bool rad_hw_supports(const rad_hw *hw, enum rad_dtype dtype);
+/* What a user who names no format means: fp32 on a CPU, elsewhere the first that the machine has
+ * of fp16, bf16, fp32 and int8. */
+enum rad_dtype rad_hw_default_dtype(const rad_hw *hw);
 
 /* Cost one operation: the model's answer, then
  *   static_j = static_power * time_s

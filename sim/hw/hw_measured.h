@@ -36,15 +36,23 @@ struct rad_measured {
     double latency_s;
     double energy_j;      /* of the board; 0: not measured */
     const char *software; /* words; rows of equal software are fitted together */
+    const char *model;    /* whose layers these are; NULL: of none */
     size_t row;           /* for messages */
 };
 
-/* Held-out errors of one fit: rows are left out by shape (GEMM: n and k; attention: heads; vector
- * operations: width; transfers: size), five parts in turn, never at random. */
+/* What is held out in turn, never random rows. */
+enum rad_held_out {
+    RAD_HELD_OUT_SHAPES, /* five parts (GEMM: n and k; attention: heads; vector: width; link: size)
+                          */
+    RAD_HELD_OUT_MODEL,  /* the largest model of each group; groups without models: nothing */
+};
+
+/* Held-out errors of one fit. */
 struct rad_fit_report {
-    const char *op, *format, *software; /* valid during the call back */
-    double head_dim;                    /* 0: any */
-    size_t rows;
+    const char *op, *format, *software;               /* valid during the call back */
+    double head_dim;                                  /* 0: any */
+    const char *model;                                /* that was held out, or NULL */
+    size_t rows;                                      /* fitted, or held out with their model */
     double median_ape, mape, p90_ape, bias, coverage; /* fractions; coverage of lo..hi */
     double energy_median_ape;                         /* NaN: no energies */
     const char *params;                               /* "floor 3.9e-06 (4 %), ..." */
@@ -54,6 +62,7 @@ struct rad_calibration {
     const char *data; /* name of the data, for the profile */
     bool fresh;       /* start from the law alone, not from the profile's fits */
     size_t points;    /* > 0: fit only on so many rows of each group, evenly spaced */
+    enum rad_held_out held_out;
     void (*report)(void *ctx, const struct rad_fit_report *report);
     void (*bad_row)(void *ctx, size_t row, double ratio); /* measured / fitted, far outside */
     void *ctx;
@@ -65,5 +74,11 @@ struct rad_calibration {
 RAD_MUST_CHECK enum rad_status rad_hw_calibrate(const rad_hw *hw, const struct rad_measured *rows,
                                                 size_t n, const struct rad_calibration *options,
                                                 struct rad_buf *yaml, struct rad_err *err);
+
+/* Class fits for hw from the measured fits of donors[n], for every kind of fit that hw has none of
+ * (none at all if fresh), into *yaml: the profile's text. One donor: its fit as it is, for a board
+ * with the same chip. errors: RAD_E_UNSUPPORTED, RAD_E_RANGE (too many kinds), RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_hw_pool(const rad_hw *hw, const rad_hw *const *donors, size_t n,
+                                           bool fresh, struct rad_buf *yaml, struct rad_err *err);
 
 #endif

@@ -98,16 +98,74 @@ static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fi
             rad_surface_knots(&fit->surface, fit->law, &rows);
         fit->surface.log_ratio = NULL;
         if (fit->surface.n_axis > 0)
-            status = rad_surface_fit(&fit->surface, &rows, fit->law->smooth, err);
+            status = rad_surface_fit(&fit->surface, &rows, fit->law->smooth, 0.03, err);
     }
     free(memory);
     free(x);
     return status;
 }
 
+/* Too few rows for a surface: it stays that of `from`, but for a shift. */
 static bool keeps_surface(size_t n)
 {
     return n < 60;
+}
+
+/* Add s, a function of the first coordinate, to the cells of a surface. */
+static void add_shift(struct rad_surface *to, const struct rad_surface *s)
+{
+    const size_t cells = rad_surface_cells(to), rest = cells / (size_t)to->n_knot[0];
+    for (size_t c = 0; c < cells; c++) {
+        const double x[RAD_LAW_N_AXIS] = {exp2(to->knot[0][c / rest])};
+        double share[RAD_SURFACE_CORNERS];
+        int cell[RAD_SURFACE_CORNERS];
+        (void)rad_surface_corners(s, x, cell, share);
+        to->log_ratio[c] += (float)(share[0] * (double)s->log_ratio[cell[0]] +
+                                    share[1] * (double)s->log_ratio[cell[1]]);
+    }
+}
+
+/* What is left on rows index[n] along the first coordinate, as if nothing were seen in as many
+ * rows as a knot weighs, into the surface that is kept. */
+static enum rad_status shift_surface(const struct rad_refit *r, struct rad_fit *fit,
+                                     const size_t *index, size_t n, struct rad_err *err)
+{
+    enum { MAX_ROWS = 64, ROWS_A_KNOT = 4 };
+    double x[MAX_ROWS][RAD_LAW_N_AXIS], error[MAX_ROWS], weight[MAX_ROWS];
+    struct rad_surface s = {.n_axis = 1, .n_knot = {(int)(n / ROWS_A_KNOT)}};
+    double lo = (double)INFINITY, hi = 0.0;
+    if (n > MAX_ROWS || s.n_knot[0] < 2 || fit->surface.log_ratio == NULL)
+        return RAD_OK;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(x[i], r->rows->x[index[i]], sizeof x[i]);
+        error[i] = rad_refit_error(r, fit, index[i]);
+        weight[i] = r->rows->weight[index[i]];
+        lo = fmin(lo, log2(x[i][0]));
+        hi = fmax(hi, log2(x[i][0]));
+    }
+    if (!(hi > lo + 1.0))
+        return RAD_OK;
+    for (int i = 0; i < s.n_knot[0]; i++)
+        s.knot[0][i] = lo + (hi - lo) * i / (s.n_knot[0] - 1);
+    const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, error, weight};
+    RAD_TRY(rad_surface_fit(&s, &rows, 0.03, 0.3, err));
+    add_shift(&fit->surface, &s);
+    free(s.log_ratio);
+    return RAD_OK;
+}
+
+static enum rad_status copy_surface(struct rad_surface *to, const struct rad_surface *from,
+                                    struct rad_err *err)
+{
+    const size_t bytes = rad_surface_cells(from) * sizeof *from->log_ratio;
+    *to = *from;
+    if (from->log_ratio == NULL)
+        return RAD_OK;
+    to->log_ratio = malloc(bytes);
+    if (to->log_ratio == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for a surface");
+    memcpy(to->log_ratio, from->log_ratio, bytes);
+    return RAD_OK;
 }
 
 /* Without one fold: predictions of its rows into held_out. */
@@ -124,18 +182,19 @@ static enum rad_status leave_out(struct rad_refit *r, const struct rad_fit *whol
     if (n == g->n || n == 0)
         return RAD_OK;
     const bool keep = keeps_surface(g->n);
-    if (!keep)
-        fit.surface = (struct rad_surface){0};
+    fit.surface = (struct rad_surface){0};
+    if (keep && r->from != NULL)
+        RAD_TRY(copy_surface(&fit.surface, &r->from->surface, err));
     memcpy(sd, r->param_sd, sizeof sd); /* of the whole fit: not of this one */
     enum rad_status status = fit_law(r, &fit, index, n, 2, err);
     memcpy(r->param_sd, sd, sizeof sd);
-    if (status == RAD_OK && !keep)
-        status = fit_surface(r, &fit, &whole->surface, index, n, err);
+    if (status == RAD_OK)
+        status = keep ? shift_surface(r, &fit, index, n, err)
+                      : fit_surface(r, &fit, &whole->surface, index, n, err);
     for (size_t i = 0; status == RAD_OK && i < g->n; i++)
         if (g->fold[i] == fold)
             g->held_out[i] = g->log_s[i] - rad_refit_error(r, &fit, i);
-    if (!keep)
-        free(fit.surface.log_ratio);
+    free(fit.surface.log_ratio);
     return status;
 }
 
@@ -146,7 +205,7 @@ static double power_residual(const void *ctx, const double *p, size_t i)
     const struct part *part = ctx;
     const struct rad_group_rows *g = part->r->rows;
     const size_t row = part->index[i];
-    const struct rad_power power = {p[0], p[1], p[2], p[3]};
+    const struct rad_power power = {p[0], p[1], p[2], p[3], p[4]};
     const double time_s = exp(g->log_s[row]);
     return log(rad_power_w(&power, &g->work[row], time_s) * time_s / g->joules[row]);
 }
@@ -156,15 +215,15 @@ static enum rad_status fit_power(struct rad_refit *r, struct rad_fit *fit, size_
                                  struct rad_err *err)
 {
     const struct rad_group_rows *g = r->rows;
-    struct rad_least l = {.n_param = 4,
+    struct rad_least l = {.n_param = 5,
                           .rounds = 4,
-                          .min = {1, 1e-15, 1e-13, 10},
-                          .max = {1e4, 1e-10, 1e-8, 1e5},
-                          .start = {100, 6e-13, 5e-11, 600},
-                          .sd = {1, 1, 1, 1},
+                          .min = {1, 1e-15, 1e-13, 10, 1e-9},
+                          .max = {1e4, 1e-10, 1e-8, 1e5, 0.01},
+                          .start = {150, 6e-13, 5e-11, 600, 3e-5},
+                          .sd = {1, 1, 1, 1, 2},
                           .residual = power_residual};
     const struct part part = {r, fit, index};
-    double p[RAD_LAW_N_PARAM] = {100, 6e-13, 5e-11, 600}, most = 0.0;
+    double p[RAD_LAW_N_PARAM] = {150, 6e-13, 5e-11, 600, 3e-5}, most = 0.0;
     for (size_t i = 0; i < g->n; i++)
         if (g->joules[i] > 0.0 && g->log_s[i] >= log(100e-6)) {
             index[l.n_row++] = i;
@@ -175,21 +234,7 @@ static enum rad_status fit_power(struct rad_refit *r, struct rad_fit *fit, size_
     l.ctx = &part;
     l.start[3] = p[3] = most;
     RAD_TRY(rad_least_fit(&l, p, NULL, err));
-    fit->power = (struct rad_power){p[0], p[1], p[2], p[3]};
-    return RAD_OK;
-}
-
-static enum rad_status copy_surface(struct rad_surface *to, const struct rad_surface *from,
-                                    struct rad_err *err)
-{
-    const size_t bytes = rad_surface_cells(from) * sizeof *from->log_ratio;
-    *to = *from;
-    if (from->log_ratio == NULL)
-        return RAD_OK;
-    to->log_ratio = malloc(bytes);
-    if (to->log_ratio == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "out of memory for a surface");
-    memcpy(to->log_ratio, from->log_ratio, bytes);
+    fit->power = (struct rad_power){p[0], p[1], p[2], p[3], p[4]};
     return RAD_OK;
 }
 
@@ -208,8 +253,9 @@ enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct
         status = copy_surface(&fit->surface, &r->from->surface, err);
     if (status == RAD_OK)
         status = fit_law(r, fit, index, g->n, 5, err);
-    if (status == RAD_OK && !keeps_surface(g->n))
-        status = fit_surface(r, fit, NULL, index, g->n, err);
+    if (status == RAD_OK)
+        status = keeps_surface(g->n) ? shift_surface(r, fit, index, g->n, err)
+                                     : fit_surface(r, fit, NULL, index, g->n, err);
     for (size_t i = 0; i < g->n; i++)
         g->held_out[i] = g->log_s[i] - rad_refit_error(r, fit, i);
     for (int fold = 0; status == RAD_OK && fold < RAD_REFIT_FOLDS; fold++)

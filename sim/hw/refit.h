@@ -13,9 +13,10 @@ struct rad_group_rows {
     struct rad_work *work;
     double (*x)[RAD_LAW_N_AXIS];
     double *log_s, *weight, *joules, *held_out; /* held_out: ln of the prediction without the row */
-    int *fold;
-    uint64_t *shape; /* equal: held out together */
+    int *fold;                                  /* RAD_REFIT_FOLDS and above are never held out */
+    uint64_t *shape;                            /* equal: held out together */
     size_t *row;
+    const char **model, *held_model; /* held_model: the only one that is held out, or NULL */
 };
 
 struct rad_refit {

@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum { ROUNDS = 5 };
-static const double ridge = 0.03;
 
 /* ---- knots ------------------------------------------------------------------------------ */
 
@@ -72,7 +71,7 @@ void rad_surface_knots(struct rad_surface *s, const struct rad_law *law,
 /* ---- fit -------------------------------------------------------------------------------- */
 
 /* Second differences along every axis, smooth times their squares, added to a. */
-static void add_penalty(const struct rad_surface *s, gsl_matrix *a, double smooth)
+static void add_penalty(const struct rad_surface *s, gsl_matrix *a, double smooth, double ridge)
 {
     static const double d[3] = {1.0, -2.0, 1.0};
     const size_t n = rad_surface_cells(s);
@@ -118,21 +117,25 @@ static double value_at(const struct rad_surface *s, const double *x, const gsl_v
     return sum;
 }
 
+struct penalty {
+    double smooth, ridge;
+};
+
 /* One weighted solution into b. */
-static int solve(const struct rad_surface *s, const struct rad_surface_rows *rows, double smooth,
-                 const double *weight, gsl_matrix *a, gsl_vector *b)
+static int solve(const struct rad_surface *s, const struct rad_surface_rows *rows,
+                 struct penalty penalty, const double *weight, gsl_matrix *a, gsl_vector *b)
 {
     gsl_matrix_set_zero(a);
     gsl_vector_set_zero(b);
     for (size_t i = 0; i < rows->n; i++)
         add_row(s, rows->x[i], rows->r[i], weight[i], a, b);
-    add_penalty(s, a, smooth);
+    add_penalty(s, a, penalty.smooth, penalty.ridge);
     const int status = gsl_linalg_cholesky_decomp1(a);
     return status == GSL_SUCCESS ? gsl_linalg_cholesky_svx(a, b) : status;
 }
 
 enum rad_status rad_surface_fit(struct rad_surface *s, const struct rad_surface_rows *rows,
-                                double smooth, struct rad_err *err)
+                                double smooth, double ridge, struct rad_err *err)
 {
     const size_t n = rad_surface_cells(s);
     gsl_set_error_handler_off();
@@ -146,7 +149,7 @@ enum rad_status rad_surface_fit(struct rad_surface *s, const struct rad_surface_
         memcpy(weight, rows->weight, rows->n * sizeof *weight);
         code = GSL_SUCCESS;
         for (int round = 0; round < ROUNDS && code == GSL_SUCCESS; round++) {
-            code = solve(s, rows, smooth, weight, a, b);
+            code = solve(s, rows, (struct penalty){smooth, ridge}, weight, a, b);
             for (size_t i = 0; i < rows->n; i++)
                 left[i] = rows->r[i] - value_at(s, rows->x[i], b);
             rad_least_huber(left, rows->n, weight, scratch);

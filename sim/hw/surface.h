@@ -16,10 +16,10 @@ void rad_surface_knots(struct rad_surface *s, const struct rad_law *law,
                        const struct rad_surface_rows *rows);
 
 /* Penalised least squares with Huber weights: minimises sum w (r - s(x))^2 + smooth sum (second
- * differences along each axis)^2 + 0.03 sum s^2. log_ratio is malloc'ed. (P. Eilers, B. Marx,
+ * differences along each axis)^2 + ridge sum s^2. log_ratio is malloc'ed. (P. Eilers, B. Marx,
  * "Flexible smoothing with B-splines and penalties", 1996; here of degree 1.)
  * errors: RAD_E_NOMEM, RAD_E_RANGE (singular) */
 enum rad_status rad_surface_fit(struct rad_surface *s, const struct rad_surface_rows *rows,
-                                double smooth, struct rad_err *err);
+                                double smooth, double ridge, struct rad_err *err);
 
 #endif

@@ -2,6 +2,9 @@
 #include "infer/engine.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { FIRST = 64, HUGE_PAGE = 2 << 20 };
 
 enum rad_status rad_cache_open(struct kv_layer *l, const struct rad_card *c, struct rad_err *err)
 {
@@ -23,26 +26,47 @@ void rad_cache_close(struct kv_layer *l)
 void rad_cache_clear(struct kv_layer *l, int32_t n_tok)
 {
     l->n = 0;
+    l->in_order = true;
     for (int32_t i = 0; i < n_tok; i++)
         l->latest[i] = -1;
 }
 
-static bool grow(struct kv_layer *l, int32_t width)
+/* Room for at least *cap rows; in huge pages, and *cap what fits them, if that is about one. */
+static float *new_rows(int32_t *cap, size_t row_bytes)
 {
-    const int32_t cap = l->cap ? 2 * l->cap : 64;
-    float *kv = realloc(l->kv, (size_t)cap * (size_t)width * sizeof *kv);
-    if (kv == NULL)
-        return false;
-    l->kv = kv;
+    const size_t want = (size_t)*cap * row_bytes, huge = HUGE_PAGE;
+    if (want < huge / 2)
+        return malloc(want);
+    const size_t bytes = (want + huge - 1) / huge * huge;
+    float *p = aligned_alloc(huge, bytes);
+    if (p != NULL)
+        rad_huge_pages(p, bytes);
+    *cap = (int32_t)(bytes / row_bytes);
+    return p;
+}
+
+static bool grow(struct kv_layer *l, const struct rad_card *c)
+{
+    const size_t width = 2 * (size_t)c->d_head, heads = (size_t)c->n_kv;
+    int32_t cap = l->cap ? 2 * l->cap : FIRST;
+    float *kv = new_rows(&cap, heads * width * sizeof *kv);
     int32_t *ints = malloc(3 * (size_t)cap * sizeof *ints);
-    if (ints == NULL)
+    if (kv == NULL || ints == NULL) {
+        free(kv);
+        free(ints);
         return false;
+    }
+    for (size_t h = 0; h < heads && l->n > 0; h++)
+        memcpy(kv + h * (size_t)cap * width, l->kv + h * (size_t)l->cap * width,
+               (size_t)l->n * width * sizeof *kv);
     for (int32_t i = 0; i < l->n; i++) {
         ints[i] = l->pos[i];
         ints[cap + i] = l->time[i];
         ints[2 * cap + i] = l->prev[i];
     }
+    free(l->kv);
     free(l->pos);
+    l->kv = kv;
     l->pos = ints;
     l->time = ints + cap;
     l->prev = ints + 2 * cap;
@@ -50,21 +74,27 @@ static bool grow(struct kv_layer *l, int32_t width)
     return true;
 }
 
-float *rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time)
+int32_t rad_cache_append(struct kv_layer *l, const struct rad_card *c, int32_t pos, int32_t time)
 {
-    if (l->n == l->cap && !grow(l, width))
-        return NULL;
+    if (l->n == l->cap && !grow(l, c))
+        return -1;
     const int32_t i = l->n++;
+    l->in_order = l->in_order && (i == 0 || pos > l->pos[i - 1]);
     l->pos[i] = pos;
     l->time[i] = time;
     l->prev[i] = l->latest[pos];
     l->latest[pos] = i;
-    return l->kv + (size_t)i * (size_t)width;
+    return i;
 }
 
 void rad_cache_drop(struct kv_layer *l, int32_t pos)
 {
-    l->latest[pos] = l->prev[l->latest[pos]];
+    const int32_t i = l->latest[pos];
+    l->latest[pos] = l->prev[i];
+    if (i == l->n - 1)
+        l->n--;
+    else
+        l->in_order = false;
 }
 
 int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry)
@@ -78,4 +108,13 @@ int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos,
             entry[n++] = i;
     }
     return n;
+}
+
+void rad_engine_undo(rad_engine *e, int32_t slot)
+{
+    struct slot *s = &e->slot[slot];
+    s->n_tok--;
+    for (int32_t l = 0; l < e->model->config.card.n_layer; l++)
+        while (s->layer[l].latest[s->n_tok] >= 0)
+            rad_cache_drop(&s->layer[l], s->n_tok);
 }

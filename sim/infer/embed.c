@@ -9,41 +9,51 @@
             return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d rows", e->n_row);      \
     } while (0)
 
-/* Rows of the token table, [n_row][its width]. */
-static void look_up(const rad_engine *e, float *to)
+struct embedding {
+    const rad_engine *e;
+    float *tokens;     /* [n][width of the token table] */
+    float *row, *stat; /* [n][d_model], [2 n] scratch */
+};
+
+/* Tokens into their place, then, in the width of the model, positions and norm. */
+static void token_rows(void *ctx, int32_t first, int32_t n)
 {
-    const struct rad_mat *table = &e->model->embed;
-    for (int32_t r = 0; r < e->n_row; r++)
-        rad_mat_row(table, e->row[r].token, to + (size_t)r * (size_t)table->n_in);
+    const struct embedding *t = ctx;
+    const struct rad_mat *table = &t->e->model->embed;
+    for (int32_t r = first; r < first + n; r++)
+        rad_mat_row(table, t->e->row[r].token, t->tokens + (size_t)r * (size_t)table->n_in);
 }
 
-static void add_positions(const rad_engine *e, float *row)
+static void place_rows(void *ctx, int32_t first, int32_t n)
 {
-    const struct rad_model_config *c = &e->model->config;
-    const size_t d = (size_t)c->card.d_model;
-    for (int32_t r = 0; r < e->n_row; r++) {
-        rad_mat_row(&e->model->position, e->pos[r] + c->first_row, row);
-        rad_kernels()->add(d, row, e->h + (size_t)r * d);
+    const struct embedding *t = ctx;
+    const rad_model *m = t->e->model;
+    const size_t d = (size_t)m->config.card.d_model, at = (size_t)first;
+    float *h = t->e->h + at * d, *row = t->row + at * d;
+    for (int32_t r = 0; r < n && m->position.data != NULL; r++) {
+        rad_mat_row(&m->position, t->e->pos[first + r] + m->config.first_row, row);
+        rad_kernels()->add(d, row, h + (size_t)r * d);
     }
+    if (m->embed_norm.w != NULL)
+        rad_model_norm(m, &m->embed_norm, n, h, h, t->stat + 2 * at);
 }
 
 enum rad_status rad_embed_tokens(rad_engine *e, struct rad_err *err)
 {
     const rad_model *m = e->model;
-    const size_t n = (size_t)e->n_row, d = (size_t)m->config.card.d_model;
+    const int32_t n = e->n_row, d = m->config.card.d_model;
+    const size_t rows = (size_t)n, floats = rows * (size_t)d;
     const struct rad_arena_mark mark = rad_arena_mark(e->arena);
-    float *wide = e->h, *row = rad_arena_get(e->arena, d * sizeof *row);
-    float *stat = rad_arena_get(e->arena, 2 * n * sizeof *stat);
+    struct embedding t = {.e = e, .tokens = e->h};
+    t.row = rad_arena_get(e->arena, floats * sizeof *t.row);
+    t.stat = rad_arena_get(e->arena, 2 * rows * sizeof *t.stat);
     if (m->project_in.w.data != NULL)
-        wide = rad_arena_get(e->arena, n * (size_t)m->embed.n_in * sizeof *wide);
-    NEED(row && stat ? wide : NULL);
-    look_up(e, wide);
+        t.tokens = rad_arena_get(e->arena, rows * (size_t)m->embed.n_in * sizeof *t.tokens);
+    NEED(t.row && t.stat ? t.tokens : NULL);
+    rad_rows(e->gemm, n, m->embed.n_in, token_rows, &t);
     if (m->project_in.w.data != NULL)
-        rad_mat_mul(e->gemm, e->n_row, wide, &m->project_in.w, NULL, e->h);
-    if (m->position.data != NULL)
-        add_positions(e, row);
-    if (m->embed_norm.w != NULL)
-        rad_model_norm(m, &m->embed_norm, e->n_row, e->h, e->h, stat);
+        rad_mat_mul(e->gemm, n, t.tokens, &m->project_in.w, NULL, e->h);
+    rad_rows(e->gemm, n, d, place_rows, &t);
     rad_arena_reset(e->arena, mark);
     return RAD_OK;
 }
@@ -66,13 +76,14 @@ enum rad_status rad_embed_image(rad_engine *e, const float *pixels, struct rad_e
     const size_t d = (size_t)c->d_model, width = (size_t)m->patch.w.n_in;
     const struct rad_arena_mark mark = rad_arena_mark(e->arena);
     float *rows = rad_arena_get(e->arena, (size_t)n * width * sizeof *rows);
-    float *row = rad_arena_get(e->arena, d * sizeof *row);
-    NEED(row ? rows : NULL);
+    struct embedding t = {.e = e};
+    t.row = rad_arena_get(e->arena, (size_t)e->n_row * d * sizeof *t.row);
+    NEED(t.row ? rows : NULL);
     for (int32_t p = 0; p < n; p++)
         unfold(pixels, side, c->patch, p, rows + (size_t)p * width);
     memcpy(e->h, m->cls, d * sizeof *e->h);
     rad_mat_mul(e->gemm, n, rows, &m->patch.w, m->patch.b, e->h + d);
-    add_positions(e, row);
+    rad_rows(e->gemm, e->n_row, c->d_model, place_rows, &t);
     rad_arena_reset(e->arena, mark);
     return RAD_OK;
 }

@@ -1,5 +1,5 @@
 /* engine.c - the hop loop: rows of several sequences move through the network together. */
-#include "infer/engine.h"
+#include "infer/visit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,8 +41,11 @@ enum rad_status rad_engine_open(rad_engine **out, const rad_model *model,
     e->opt = *opt;
     e->by_layer = !opt->route.policy->any_order;
     e->router = opt->route.policy->needs_router;
+    e->omit.layer = -1;
     e->max_time = e->by_layer ? c->n_layer : c->max_hops;
-    enum rad_status status = rad_gemm_open(&e->gemm, RAD_GEMM_F32, err);
+    enum rad_status status = rad_gemm_open(&e->gemm, opt->bf16 ? RAD_GEMM_BF16 : RAD_GEMM_F32, err);
+    if (status == RAD_OK)
+        status = rad_gemm_threads(e->gemm, opt->threads, err);
     if (status == RAD_OK)
         status = rad_arena_open(&e->arena, err);
     if (status == RAD_OK && e->router)
@@ -80,6 +83,11 @@ void rad_engine_close(rad_engine *e)
     rad_gemm_close(e->gemm);
     rad_arena_close(e->arena);
     free(e);
+}
+
+int rad_engine_threads(const rad_engine *e)
+{
+    return rad_pool_size(rad_gemm_pool(e->gemm));
 }
 
 void rad_engine_start(rad_engine *e, int32_t slot, int64_t seq)
@@ -339,52 +347,4 @@ double rad_engine_depth(const rad_engine *e, int32_t r)
 int32_t rad_engine_pos(const rad_engine *e, int32_t r)
 {
     return e->pos[r];
-}
-
-enum rad_status rad_engine_logits(rad_engine *e, int32_t first, int32_t n, float *logits,
-                                  struct rad_err *err)
-{
-    const rad_model *m = e->model;
-    const struct rad_card *c = &m->config.card;
-    const struct rad_arena_mark mark = rad_arena_mark(e->arena);
-    const int32_t wide = m->head.w.n_in;
-    const float *x = e->h + (size_t)first * (size_t)c->d_model;
-    float *y = rad_arena_get(e->arena, (size_t)n * (size_t)c->d_model * sizeof *y);
-    float *z = rad_arena_get(e->arena, (size_t)n * (size_t)wide * sizeof *z);
-    float *stat = rad_arena_get(e->arena, 2 * (size_t)n * sizeof *stat);
-    if (y == NULL || z == NULL || stat == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for %d rows", n);
-    if (m->norm_f.w != NULL) {
-        rad_model_norm(m, &m->norm_f, n, x, y, stat);
-        x = y;
-    }
-    if (m->project_out.w.data != NULL) {
-        rad_mat_mul(e->gemm, n, x, &m->project_out.w, NULL, z);
-        x = z;
-    }
-    rad_mat_mul(e->gemm, n, x, &m->head.w, m->head.b, logits);
-    rad_arena_reset(e->arena, mark);
-    return RAD_OK;
-}
-
-enum rad_status rad_engine_nll(rad_engine *e, int32_t n, const int32_t *target, float *nll,
-                               struct rad_err *err)
-{
-    enum { BLOCK = 64 };
-    const int32_t vocab = e->model->config.card.vocab;
-    const struct rad_arena_mark mark = rad_arena_mark(e->arena);
-    float *z = rad_arena_get(e->arena, BLOCK * (size_t)vocab * sizeof *z);
-    if (z == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "engine: out of memory for logits");
-    for (int32_t first = 0; first < n; first += BLOCK) {
-        const int32_t m = n - first < BLOCK ? n - first : BLOCK;
-        RAD_TRY(rad_engine_logits(e, first, m, z, err));
-        for (int32_t i = 0; i < m; i++) {
-            const float *row = z + (size_t)i * (size_t)vocab;
-            const int32_t t = target[first + i];
-            nll[first + i] = t < 0 ? NAN : rad_kernels()->logsumexp((size_t)vocab, row) - row[t];
-        }
-    }
-    rad_arena_reset(e->arena, mark);
-    return RAD_OK;
 }

@@ -29,6 +29,7 @@ struct rad_model {
     rad_tokenizer *tokenizer; /* NULL for images */
     rad_tensors *file;        /* matrices lie in it */
     rad_arena *arena;         /* vectors in float32, matrices that had to be turned */
+    void *block;              /* matrices of rad_model_make */
     double weight_bytes;
     enum rad_qkv qkv; /* STACKED matrices were taken apart */
     struct rad_mat embed, position;
@@ -45,14 +46,16 @@ struct rad_model {
     char hash[17];
 };
 
-/* The KV cache of one layer of one slot: entries in the order of writing. */
+/* The KV cache of one layer of one slot: entries in the order of writing, by head, so that the
+ * attention of a head reads memory from front to back. */
 struct kv_layer {
-    float *kv;       /* [cap][2 dkv]: K row, V row */
+    float *kv;       /* [n_kv][cap][K of d_head | V of d_head] */
     int32_t *pos;    /* [cap] */
     int32_t *time;   /* [cap] */
     int32_t *prev;   /* [cap] earlier entry of the same token, -1 none */
     int32_t *latest; /* [n_ctx] newest entry of a token, -1 none */
     int32_t n, cap;
+    bool in_order; /* entries 0..n-1 are of ascending positions, none is discarded */
 };
 
 struct slot {
@@ -74,12 +77,18 @@ struct router_price {   /* of a radial policy: a budget between two measured pri
     double upper_frac;  /* share of sequences that take the upper one */
 };
 
+struct omit {      /* what every row leaves out, whatever the policy says */
+    int32_t layer; /* -1: nothing */
+    bool mlp;      /* its attention if not */
+};
+
 struct rad_engine {
     const rad_model *model;
     struct rad_engine_options opt;
     struct router_price price;
     bool by_layer; /* forward-only policy: time is the layer */
     bool router;   /* the router runs after every hop */
+    struct omit omit;
     rad_gemm *gemm;
     rad_arena *arena;
     struct slot *slot;
@@ -100,23 +109,21 @@ RAD_MUST_CHECK enum rad_status rad_cache_open(struct kv_layer *l, const struct r
                                               struct rad_err *err);
 void rad_cache_close(struct kv_layer *l);
 void rad_cache_clear(struct kv_layer *l, int32_t n_tok);
-/* Append an entry for (pos, time); returns its K row (V follows), NULL if memory ran out. */
-float *rad_cache_append(struct kv_layer *l, int32_t width, int32_t pos, int32_t time);
-/* Take the newest entry of pos away again. */
+/* Append an entry for (pos, time), its kv not yet written; returns its index, -1: no memory. */
+int32_t rad_cache_append(struct kv_layer *l, const struct rad_card *c, int32_t pos, int32_t time);
+/* K of a head of an entry; V follows. */
+static inline float *rad_cache_at(const struct kv_layer *l, const struct rad_card *c, int32_t head,
+                                  int32_t entry)
+{
+    const size_t row = (size_t)head * (size_t)l->cap + (size_t)entry;
+    return l->kv + row * 2 * (size_t)c->d_head;
+}
+/* Take the newest entry of pos away again; its room, too, if it was the last one written. */
 void rad_cache_drop(struct kv_layer *l, int32_t pos);
+/* Take the last token of a slot away again, with its entries in all layers. */
+void rad_engine_undo(rad_engine *e, int32_t slot);
 /* The keys that queries at time t of positions up to last_pos may see, in position order. */
 int32_t rad_cache_list(const struct kv_layer *l, int32_t time, int32_t last_pos, int32_t *entry);
-
-/* ---- visit.c: the rows idx[n] meet at a layer at one time ---- */
-struct visit {
-    int32_t layer, time, n;
-    const int32_t *idx; /* ascending */
-};
-RAD_MUST_CHECK enum rad_status rad_visit_run(rad_engine *e, const struct visit *v,
-                                             struct rad_err *err);
-/* K and V of rows that skip a layer, from their current state (project) or a lower layer (copy). */
-RAD_MUST_CHECK enum rad_status rad_visit_fill(rad_engine *e, const struct visit *v,
-                                              struct rad_err *err);
 
 /* ---- router.c ---- */
 /* Scores [n][n_layer + 1] of rows idx[n], the bonus taken off the output node. */
@@ -135,8 +142,8 @@ RAD_MUST_CHECK enum rad_status rad_path_add(rad_engine *e, int32_t row, struct r
 void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
                     float *stat);
 
-/* act[n] = activation of up[n]; of a gated one up is [n gates | n values]. */
-void rad_model_activate(const rad_model *m, size_t n, const float *up, float *act);
+/* act[n][ffn] = activation of up[n][ffn]; of a gated one up is [n][ffn gates | ffn values]. */
+void rad_model_activate(const rad_model *m, int32_t n, const float *up, float *act);
 
 /* x.y / (|x| |y|) of two states of width d */
 float rad_state_cosine(size_t d, const float *x, const float *y);

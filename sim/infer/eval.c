@@ -257,15 +257,19 @@ enum rad_status rad_eval_run(const rad_model *m, const struct rad_tokens *tokens
     enum { PER_THREAD = 4, MAX_THREADS = 256 };
     rad_engine *engine[MAX_THREADS] = {0};
     struct window window[MAX_THREADS * PER_THREAD] = {0};
-    const int size = rad_pool_size(opt->pool), threads = size < MAX_THREADS ? size : MAX_THREADS;
-    const int n_window = size <= MAX_THREADS ? threads * PER_THREAD
-                                             : MAX_THREADS; /* thread < threads */
+    const int size = rad_pool_size(opt->pool);
+    const int most = size < MAX_THREADS ? size : MAX_THREADS;
+    const int threads = tokens->n_seq >= most ? most : tokens->n_seq > 1 ? (int)tokens->n_seq : 1;
+    const int n_window = threads == size ? threads * PER_THREAD : threads; /* thread < threads */
+    struct rad_engine_options each = opt->engine;
     struct round round = {tokens, opt, engine, window, 0, flop_table_of(&m->config.card)};
     struct totals t = {.forward_only = !opt->engine.route.policy->any_order}; /* ran so */
     enum rad_status status = RAD_OK;
+    if (opt->pool != NULL)
+        each.threads = size / threads; /* none too many */
     const double start = rad_now_s();
     for (int i = 0; i < threads && status == RAD_OK; i++)
-        status = rad_engine_open(&engine[i], m, &opt->engine, err);
+        status = rad_engine_open(&engine[i], m, &each, err);
     for (int i = 0; i < n_window && status == RAD_OK; i++)
         status = open_window(&window[i], longest(tokens), (size_t)engine[0]->max_time,
                              opt->engine.stats, err);

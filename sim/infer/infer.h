@@ -5,7 +5,7 @@
  * visit at time t to layer l attends to itself and to the latest visit at times <= t of each
  * earlier token to l (definitions.md), in prefill and decode alike, so that both agree. Tokens
  * that meet at a layer are one GEMM. Model and options are immutable; an engine belongs to one
- * thread. */
+ * caller and brings threads of its own. */
 #ifndef RAD_INFER_H
 #define RAD_INFER_H
 
@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "route/route.h"
+#include "tensor/tensor.h"
 #include "trace/trace.h"
 
 #include <stdbool.h>
@@ -29,6 +30,12 @@ typedef struct rad_model rad_model;
  * mis-shaped tensor is named. */
 RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folder,
                                               struct rad_err *err);
+/* A model of this shape with made-up weights in memory, matrices in one format; no tokenizer, no
+ * hash. For measuring speed. errors: RAD_E_UNSUPPORTED (more than a plain decoder), RAD_E_ARG (a
+ * format of blocks that the widths do not fit), RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_model_make(rad_model **out,
+                                              const struct rad_model_config *config,
+                                              enum rad_mat_type type, struct rad_err *err);
 void rad_model_close(rad_model *m);
 
 const struct rad_model_config *rad_model_config(const rad_model *m);
@@ -43,8 +50,11 @@ int32_t rad_model_image_side(const rad_model *m);  /* in pixels; 0: a text model
 struct rad_engine_options {
     struct rad_route route;
     enum rad_kv kv;
-    int32_t n_slot; /* sequences kept at once */
-    bool stats;     /* record rad_hop_stat */
+    int32_t n_slot;  /* sequences kept at once */
+    bool stats;      /* record rad_hop_stat */
+    int32_t threads; /* of one forward call; 0: one per CPU. Does not change a bit. */
+    bool bf16;       /* round activations to bfloat16 where weights are bfloat16 and more than 4
+                      * rows meet: faster where the CPU multiplies bfloat16, 3 digits instead of 7 */
 };
 
 typedef struct rad_engine rad_engine;
@@ -55,6 +65,7 @@ RAD_MUST_CHECK enum rad_status rad_engine_open(rad_engine **out, const rad_model
                                                const struct rad_engine_options *opt,
                                                struct rad_err *err);
 void rad_engine_close(rad_engine *e);
+int rad_engine_threads(const rad_engine *e);
 
 /* Forget the sequence in a slot; seq is the id that seeded policies see, and by which a budget
  * between two measured depths gives some sequences the lower and some the higher one. */
@@ -137,7 +148,9 @@ struct rad_eval_sinks {
                              struct rad_err *err);
 };
 
-/* Teacher-forced evaluation, windows in parallel on the pool. decode: feed token by token through
+/* Teacher-forced evaluation, windows in parallel on the pool, one engine per thread of the pool;
+ * with fewer windows than threads, engines of several threads each (engine.threads counts only
+ * without a pool). decode: feed token by token through
  * the KV cache instead of whole windows (same numbers within 1e-4 nats). */
 struct rad_eval_options {
     struct rad_engine_options engine;
@@ -247,5 +260,30 @@ RAD_MUST_CHECK enum rad_status rad_profiler_add_block(void *profiler,
 RAD_MUST_CHECK enum rad_status rad_profiler_result(const rad_profiler *p, struct rad_profile *out,
                                                    struct rad_err *err);
 void rad_profile_free(struct rad_profile *p);
+
+/* ---- what skipping costs --------------------------------------------------------------------- */
+
+/* One sublayer of one token: its ratios, and the loss of predicting the next token with all
+ * sublayers (nll) and without this one (nll + delta), nats. The tokens before it ran all of theirs;
+ * what the change does to later tokens is not looked at. */
+struct rad_skip_loss {
+    int64_t seq;
+    int32_t pos, layer;
+    bool mlp; /* attention if not */
+    float ratio_in, ratio_out, cos_in_out, nll, delta;
+};
+struct rad_skip_loss_options {
+    int64_t n_token; /* tokens to try, evenly spread; at most all that have a next one */
+    rad_pool *pool;
+    rad_progress *progress;
+    /* Rows by sequence, position, layer, attention first. */
+    enum rad_status (*row)(void *ctx, const struct rad_skip_loss *row, struct rad_err *err);
+    void *ctx;
+};
+/* errors: those of the engine and of row, RAD_E_ARG (no token to predict) */
+RAD_MUST_CHECK enum rad_status rad_skip_loss_run(const rad_model *m,
+                                                 const struct rad_tokens *tokens,
+                                                 const struct rad_skip_loss_options *opt,
+                                                 struct rad_err *err);
 
 #endif

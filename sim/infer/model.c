@@ -37,6 +37,7 @@ void rad_model_close(rad_model *m)
         return;
     rad_tokenizer_close(m->tokenizer);
     free(m->layer);
+    free(m->block);
     rad_arena_close(m->arena);
     rad_tensors_close(m->file);
     free(m);

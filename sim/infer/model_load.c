@@ -31,6 +31,8 @@ static void hash_bytes(struct loader *l, const unsigned char *data, size_t n)
     const uint64_t size = n;
     rad_hasher_update(l->hash, &size, sizeof size);
     for (size_t i = 0; i < PIECES; i++)
+        rad_tensors_prefetch(data + (n - PIECE) / (PIECES - 1) * i, PIECE);
+    for (size_t i = 0; i < PIECES; i++)
         rad_hasher_update(l->hash, data + (n - PIECE) / (PIECES - 1) * i, PIECE);
 }
 

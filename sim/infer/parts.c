@@ -13,17 +13,18 @@ void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const f
         rad_kernels()->rmsnorm((size_t)n, d, m->config.rms_eps, x, w->w, y, stat);
 }
 
-void rad_model_activate(const rad_model *m, size_t n, const float *up, float *act)
+void rad_model_activate(const rad_model *m, int32_t n, const float *up, float *act)
 {
     const struct rad_kernels *k = rad_kernels();
+    const size_t rows = (size_t)n, ffn = (size_t)m->config.card.ffn;
     if (m->config.card.act == RAD_ACT_SWIGLU)
-        k->swiglu(1, n, up, act);
+        k->swiglu(rows, ffn, up, act);
     else if (m->config.card.act == RAD_ACT_RELU)
-        rad_relu(n, up, act);
+        rad_relu(rows * ffn, up, act);
     else if (m->config.gelu_exact)
-        rad_gelu_exact(n, up, act);
+        rad_gelu_exact(rows * ffn, up, act);
     else
-        k->gelu(n, up, act);
+        k->gelu(rows * ffn, up, act);
 }
 
 float rad_state_cosine(size_t d, const float *x, const float *y)

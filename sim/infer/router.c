@@ -17,6 +17,8 @@ enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, 
     const struct rad_kernels *k = rad_kernels();
     const size_t d = (size_t)c->d_model, r = (size_t)c->router_hidden, out = (size_t)c->n_layer + 1;
     const size_t un = (size_t)n;
+    const struct rad_mat in = {RAD_MAT_F32, c->router_hidden, c->d_model, w->w1, NULL};
+    const struct rad_mat to = {RAD_MAT_F32, c->n_layer + 1, c->router_hidden, w->w2, NULL};
     const struct rad_arena_mark mark = rad_arena_mark(e->arena);
     float *x = rad_arena_get(e->arena, un * d * sizeof *x);
     float *y = rad_arena_get(e->arena, un * d * sizeof *y);
@@ -28,22 +30,19 @@ enum rad_status rad_router_scores(rad_engine *e, const int32_t *idx, int32_t n, 
     for (size_t i = 0; i < un; i++)
         memcpy(x + i * d, e->h + (size_t)idx[i] * d, d * sizeof *x);
     k->rmsnorm(un, d, e->model->config.rms_eps, x, NULL, y, stat);
-    rad_linear(e->gemm, n, c->d_model, c->router_hidden, y, w->w1, u);
+    rad_mat_mul(e->gemm, n, y, &in, w->b1, u);
     for (size_t i = 0; i < un; i++) {
         const float feature = rad_router_feature((double)slot_of(e, idx[i])->price);
         float *row = u + i * r;
-        k->add(r, w->b1, row);
         k->add(r, w->hop + (size_t)hop * r, row);
         k->add(r, w->last + (size_t)(e->last[idx[i]] + 1) * r, row);
         k->axpy(r, feature, w->price, row);
     }
     k->gelu(un * r, u, g);
-    rad_linear(e->gemm, n, c->router_hidden, c->n_layer + 1, g, w->w2, score);
-    for (size_t i = 0; i < un; i++) {
-        k->add(out, w->b2, score + i * out);
+    rad_mat_mul(e->gemm, n, g, &to, w->b2, score);
+    for (size_t i = 0; i < un; i++)
         score[i * out + (size_t)c->n_layer] -=
             rad_router_bonus((double)slot_of(e, idx[i])->price, hop, c->n_layer);
-    }
     rad_arena_reset(e->arena, mark);
     return RAD_OK;
 }

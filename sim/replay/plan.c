@@ -22,6 +22,7 @@ struct build {
     rad_plan *plan;
     int64_t *entries; /* [batch] KV cache entries of a sequence of the batch */
     int32_t *alive;   /* [batch] places of the batch that still decode */
+    int64_t all_keys; /* images: tokens of the sequence at hand, which all see all; else 0 */
     int64_t cached;   /* sum of entries of the sequences that have not left */
     int64_t peak;
     struct rad_group dense; /* the dense group of the step being built */
@@ -45,7 +46,7 @@ static void add_token(struct build *b, int64_t token, int32_t place, bool share_
     b->entries[place] += written;
     b->cached += written;
     b->dense.m++;
-    b->dense.n_keys += (int64_t)t->pos + 1;
+    b->dense.n_keys += b->all_keys > 0 ? b->all_keys : (int64_t)t->pos + 1;
     if (!share_keys)
         b->dense.kv_read_keys += (int64_t)t->pos + 1;
 }
@@ -81,6 +82,7 @@ static enum rad_status build_prefill(struct build *b, int64_t first, int32_t n, 
     int64_t n_head = 0;
     for (int32_t place = 0; place < n; place++) {
         const struct rad_replay_seq *seq = seq_at(b, first, place);
+        b->all_keys = b->in.run->card.patch > 0 ? seq->n_prefill : 0;
         for (int64_t i = 0; i < seq->n_prefill; i++)
             add_token(b, seq->first + i, place, true);
         if (seq->n_prefill == 0)

@@ -59,7 +59,9 @@ static bool same_shape(const struct rad_card *a, const struct rad_card *b)
     return a->n_layer == b->n_layer && a->d_model == b->d_model && a->n_head == b->n_head &&
            a->n_kv == b->n_kv && a->d_head == b->d_head && a->ffn == b->ffn &&
            a->vocab == b->vocab && a->norm == b->norm && a->act == b->act && a->tied == b->tied &&
-           a->bias == b->bias && a->learned_positions == b->learned_positions;
+           a->bias == b->bias && a->learned_positions == b->learned_positions &&
+           a->embed_dim == b->embed_dim && a->patch == b->patch && a->post_norm == b->post_norm &&
+           a->alibi == b->alibi && a->embed_norm == b->embed_norm;
 }
 
 /* The width of the run's router, in proportion to d_model. */

@@ -177,6 +177,10 @@ enum rad_status rad_replay_rekey(struct rad_replay_paths *out, const struct rad_
     struct counter c;
     struct rad_hop_rec *visits = NULL;
     *out = (struct rad_replay_paths){0};
+    if (in->run->card.patch > 0)
+        return rad_fail(err, RAD_E_ARG,
+                        "kv: the tokens of an image see one another in both directions, so that "
+                        "their keys cannot be counted again; replay it as recorded");
     if (kv != RAD_KV_HOLE && !in->run->forward_only)
         return rad_fail(err, RAD_E_ARG,
                         "kv: '%s' needs layers in forward order, but the paths of this trace go "

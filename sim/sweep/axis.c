@@ -144,7 +144,7 @@ static enum rad_status check_word(enum rad_axis_kind kind, const char *text, str
     case RAD_KIND_PHASE:
         return rad_replay_phase_parse(text, &phase, err);
     case RAD_KIND_DTYPE:
-        return rad_dtype_parse(text, &dtype, err);
+        return strcmp(text, "auto") == 0 ? RAD_OK : rad_dtype_parse(text, &dtype, err);
     case RAD_KIND_BATCHER:
         return check_batcher(text, err);
     case RAD_KIND_BOOL:

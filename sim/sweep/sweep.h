@@ -81,11 +81,12 @@ struct rad_sweep_row {
     enum rad_status status;                 /* RAD_OK, or why the point failed */
     const char *message;                    /* of a failed point, else NULL */
     const struct rad_replay_result *result; /* NULL if failed, like the rest */
+    enum rad_dtype dtype;                   /* that was costed: of the point or the machine */
     const rad_trace *trace;
     const char *trace_path;
     const rad_hw *hw;
     const struct rad_card *card; /* the card that was costed */
-    double eval_s;               /* CPU time of costing this point */
+    double eval_s;               /* CPU time of costing this point, its share of the plan */
 };
 
 /* Where rows go. Calls come from several threads but never two at a time, and rows in the order

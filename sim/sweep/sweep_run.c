@@ -23,6 +23,7 @@ struct task {
     char *message; /* malloc'ed, of a failed point */
     struct rad_replay_result result;
     struct rad_card card;
+    enum rad_dtype dtype;
     double eval_s;
 };
 
@@ -63,8 +64,8 @@ static void fail_task(struct task *task, enum rad_status status, const char *mes
 
 /* The axes of a point as options of replay; kv is where options->kv points to. */
 static enum rad_status replay_options(const struct run *run, const struct rad_sweep_point *point,
-                                      struct rad_replay_options *out, enum rad_kv *kv,
-                                      struct rad_err *err)
+                                      enum rad_dtype dtype, struct rad_replay_options *out,
+                                      enum rad_kv *kv, struct rad_err *err)
 {
     const struct rad_shape *shape = rad_shape_of(&run->machines, point);
     const char *kv_name = point->value[RAD_AXIS_KV];
@@ -77,42 +78,58 @@ static enum rad_status replay_options(const struct run *run, const struct rad_sw
         .batcher = point->value[RAD_AXIS_BATCHER],
         .kv = as_run ? NULL : kv,
         .card = shape != NULL ? &shape->card : NULL,
+        .dtype = dtype,
     };
     if (!as_run)
         RAD_TRY(rad_kv_parse(kv_name, kv, err));
-    RAD_TRY(rad_replay_phase_parse(point->value[RAD_AXIS_PHASE], &out->phase, err));
-    return rad_dtype_parse(point->value[RAD_AXIS_DTYPE], &out->dtype, err);
+    return rad_replay_phase_parse(point->value[RAD_AXIS_PHASE], &out->phase, err);
 }
 
-static enum rad_status build_plan(const struct run *run, const struct rad_sweep_point *point,
-                                  rad_plan **out, struct rad_err *err)
+static enum rad_status build_plan(const struct run *run, const struct task *task, rad_plan **out,
+                                  struct rad_err *err)
 {
     struct rad_replay_options options;
     enum rad_kv kv;
-    RAD_TRY(replay_options(run, point, &options, &kv, err));
+    rad_plan_free(*out);
+    *out = NULL;
+    RAD_TRY(replay_options(run, task->point, task->dtype, &options, &kv, err));
     return rad_plan_build(out, run->trace, &options, err);
 }
 
+static enum rad_dtype dtype_of(const struct run *run, const struct rad_sweep_point *point)
+{
+    struct rad_err err;
+    enum rad_dtype dtype;
+    if (rad_dtype_parse(point->value[RAD_AXIS_DTYPE], &dtype, &err) == RAD_OK)
+        return dtype;
+    return rad_hw_default_dtype(rad_machine_of(&run->machines, point)->hw); /* auto */
+}
+
+/* One plan serves machines that run the same format. */
 static void cost_group(struct run *run, const struct group *group)
 {
     struct rad_err err = {RAD_OK, ""};
     rad_plan *plan = NULL;
-    const double begin_s = rad_now_s();
-    enum rad_status status = build_plan(run, run->task[group->first].point, &plan, &err);
-    const double plan_s = (rad_now_s() - begin_s) / (double)(group->last - group->first);
+    enum rad_status planned = RAD_OK;
+    const double start_s = rad_now_s();
     for (size_t i = group->first; i < group->last; i++) {
         struct task *task = &run->task[i];
-        const double start_s = rad_now_s();
-        if (plan != NULL)
+        task->dtype = dtype_of(run, task->point);
+        if (i == group->first || task->dtype != task[-1].dtype)
+            planned = build_plan(run, task, &plan, &err);
+        enum rad_status status = planned;
+        if (status == RAD_OK)
             status = rad_replay_cost(plan, rad_machine_of(&run->machines, task->point)->hw,
                                      &task->result, &err);
         if (status != RAD_OK)
             fail_task(task, status, err.msg);
         else
             task->card = rad_plan_info(plan)->card;
-        task->eval_s = plan_s + rad_now_s() - start_s;
     }
     rad_plan_free(plan);
+    const double each_s = (rad_now_s() - start_s) / (double)(group->last - group->first);
+    for (size_t i = group->first; i < group->last; i++)
+        run->task[i].eval_s = each_s;
 }
 
 /* ---- rows: one thread at a time -------------------------------------------------------------- */
@@ -128,6 +145,7 @@ static enum rad_status give_row(struct run *run, struct task *task)
                    : task->message != NULL ? task->message
                                            : "out of memory",
         .result = good ? &task->result : NULL,
+        .dtype = task->dtype,
         .trace = good ? run->trace : NULL,
         .trace_path = good ? run->trace_path : NULL,
         .hw = good ? rad_machine_of(&run->machines, task->point)->hw : NULL,

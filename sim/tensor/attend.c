@@ -9,16 +9,20 @@
 
 enum { BLOCK = 64 };
 
+static size_t key_head(const struct rad_attend *a, int32_t h)
+{
+    return (size_t)(h / (a->n_head / a->n_kv)) * (a->ldh > 0 ? a->ldh : (size_t)a->d_head);
+}
+
 static struct rad_mm scores(const struct rad_attend *a, int32_t h, int32_t q0, int32_t nq)
 {
-    const int32_t kv = h / (a->n_head / a->n_kv);
     const size_t row = (size_t)h * (size_t)a->n_q + (size_t)q0;
     return (struct rad_mm){.m = nq,
                            .n = a->n_see[q0 + nq - 1],
                            .k = a->d_head,
                            .a = a->q + (size_t)q0 * (size_t)a->ldq + (size_t)(h * a->d_head),
                            .lda = a->ldq,
-                           .b = a->k + (size_t)(kv * a->d_head),
+                           .b = a->k + key_head(a, h),
                            .ldb = a->ldkv,
                            .tb = true,
                            .c = a->p + row * (size_t)a->n_k,
@@ -28,14 +32,13 @@ static struct rad_mm scores(const struct rad_attend *a, int32_t h, int32_t q0, i
 /* out = P V over the keys of the block */
 static struct rad_mm mix(const struct rad_attend *a, int32_t h, int32_t q0, int32_t nq)
 {
-    const int32_t kv = h / (a->n_head / a->n_kv);
     const size_t row = (size_t)h * (size_t)a->n_q + (size_t)q0;
     return (struct rad_mm){.m = nq,
                            .n = a->d_head,
                            .k = a->n_see[q0 + nq - 1],
                            .a = a->p + row * (size_t)a->n_k,
                            .lda = a->n_k,
-                           .b = a->v + (size_t)(kv * a->d_head),
+                           .b = a->v + key_head(a, h),
                            .ldb = a->ldkv,
                            .c = a->out + (size_t)q0 * (size_t)a->ldo + (size_t)(h * a->d_head),
                            .ldc = a->ldo};

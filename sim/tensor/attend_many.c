@@ -4,8 +4,10 @@
 #include "tensor/mat_impl.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { BLOCK_Q = 32, BLOCK_K = 128, ONE_K = 32, ONE_HEADS = 64, ALONE = 1 << 18 };
+enum { BLOCK_Q = 32, BLOCK_K = 128, ONE_K = 32, ONE_HEADS = 64, ALONE = 1 << 17 };
+enum { NEAR_D = 128, NEAR = BLOCK_K * 2 * NEAR_D, ONE_NEAR = ONE_K * 2 * NEAR_D };
 
 struct attend_job {
     const struct rad_attend *a;
@@ -16,57 +18,127 @@ struct attend_job {
 struct attend_block {
     int32_t h, q0, n;
     float state[BLOCK_Q][2], factor[BLOCK_Q], score[BLOCK_Q][BLOCK_K];
+    float near[NEAR]; /* K and V of the head, if their rows lie apart */
 };
+
+static int32_t least(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
 
 static int32_t blocks(const struct rad_attend *a)
 {
     return (a->n_q + BLOCK_Q - 1) / BLOCK_Q;
 }
 
+/* Keys and values of one head from key k0 on, in place or collected. */
+struct keys {
+    const float *k, *v;
+    size_t ld;
+};
+
+static int32_t row_of(const struct rad_attend *a, int32_t j)
+{
+    return a->row != NULL ? a->row[j] : j;
+}
+
+/* Keys at a time: fewer if they must be collected and heads are wide. */
+static int32_t step_of(const struct rad_attend *a, int32_t most, int32_t room)
+{
+    const int32_t fit = room / (2 * a->d_head);
+    return a->row == NULL || fit >= most ? most : fit < 1 ? 1 : fit;
+}
+
+static bool in_turn(const struct rad_attend *a, int32_t k0, int32_t n)
+{
+    bool run = true;
+    for (int32_t j = 1; a->row != NULL && run && j < n; j++)
+        run = a->row[k0 + j] == a->row[k0] + j;
+    return run;
+}
+
+static struct keys keys_of(const struct rad_attend *a, int32_t h, int32_t k0, int32_t n,
+                           float *near)
+{
+    const size_t d = (size_t)a->d_head, ld = (size_t)a->ldkv;
+    const size_t head = (size_t)(h / (a->n_head / a->n_kv)) * (a->ldh > 0 ? a->ldh : d);
+    const size_t at = (size_t)row_of(a, k0) * ld + head;
+    if (in_turn(a, k0, n))
+        return (struct keys){a->k + at, a->v + at, ld};
+    for (int32_t j = 0; j < n; j++) {
+        const size_t from = (size_t)a->row[k0 + j] * ld + head;
+        memcpy(near + (size_t)j * 2 * d, a->k + from, d * sizeof *near);
+        memcpy(near + (size_t)j * 2 * d + d, a->v + from, d * sizeof *near);
+    }
+    return (struct keys){near, near + d, 2 * d};
+}
+
+/* ALiBi of query q on n scores from key k0: distances, which keep near keys exact. */
+static void lean(const struct rad_attend *a, const int32_t at[3], int32_t n, float *score)
+{
+    const int32_t h = at[0], q = at[1], k0 = at[2];
+    if (a->slope == NULL)
+        return;
+    const float slope = a->slope[h] * sqrtf((float)a->d_head); /* the softmax scales */
+    for (int32_t j = 0; j < n; j++)
+        score[j] += slope * (float)(a->k_pos[k0 + j] - a->q_pos[q]);
+}
+
+static int32_t within(int32_t x, int32_t lo, int32_t hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
 /* Scores of keys k0.. turned into exponentials, zero where a query does not see. */
-static void weigh(const struct rad_attend *a, struct attend_block *b, int32_t k0, int32_t n)
+static void weigh(const struct rad_attend *a, struct attend_block *b, const struct keys *keys,
+                  int32_t k0, int32_t n)
 {
     const float scale = 1.0f / sqrtf((float)a->d_head);
-    const int32_t kv = b->h / (a->n_head / a->n_kv);
-    const struct rad_strip s = {
-        .m = b->n,
-        .n = n,
-        .k = a->d_head,
-        .x = a->q + (size_t)b->q0 * (size_t)a->ldq + (size_t)(b->h * a->d_head),
-        .ldx = (size_t)a->ldq,
-        .w = (const uint8_t *)(a->k + (size_t)k0 * (size_t)a->ldkv + (size_t)(kv * a->d_head)),
-        .w_bytes = (size_t)a->ldkv * sizeof(float),
-        .y = b->score[0],
-        .ldy = BLOCK_K};
+    const struct rad_strip s = {.m = b->n,
+                                .n = n,
+                                .k = a->d_head,
+                                .x = a->q + (size_t)b->q0 * (size_t)a->ldq +
+                                     (size_t)(b->h * a->d_head),
+                                .ldx = (size_t)a->ldq,
+                                .w = (const uint8_t *)keys->k,
+                                .w_bytes = keys->ld * sizeof(float),
+                                .y = b->score[0],
+                                .ldy = BLOCK_K};
     rad_mat_kernels()->mul[RAD_MAT_F32](&s);
     for (int32_t i = 0; i < b->n; i++) {
-        const int32_t see = a->n_see[b->q0 + i] - k0, seen = see < 0 ? 0 : see < n ? see : n;
-        b->factor[i] = 1.0f;
-        if (seen > 0)
-            b->factor[i] =
-                rad_kernels()->softmax_part((size_t)seen, scale, b->score[i], b->state[i]);
-        for (int32_t j = seen; j < n; j++)
-            b->score[i][j] = 0.0f;
+        const int32_t q = b->q0 + i, end = within(a->n_see[q] - k0, 0, n);
+        const int32_t from = within(a->n_skip != NULL ? a->n_skip[q] - k0 : 0, 0, end);
+        float *row = b->score[i];
+        b->factor[i] = b->state[i][1] > 0.0f ? 1.0f : 0.0f; /* nothing seen: out is not there yet */
+        for (int32_t j = 0; j < from; j++)
+            row[j] = 0.0f;
+        for (int32_t j = end; j < n; j++)
+            row[j] = 0.0f;
+        if (from == end)
+            continue;
+        lean(a, (const int32_t[3]){b->h, q, k0 + from}, end - from, row + from);
+        b->factor[i] =
+            rad_kernels()->softmax_part((size_t)(end - from), scale, row + from, b->state[i]);
     }
 }
 
 static void attend_block(const struct rad_attend *a, struct attend_block *b)
 {
-    const int32_t kv = b->h / (a->n_head / a->n_kv), n_k = a->n_see[b->q0 + b->n - 1];
+    const int32_t n_k = a->n_see[b->q0 + b->n - 1], step = step_of(a, BLOCK_K, NEAR);
     float *out = a->out + (size_t)b->q0 * (size_t)a->ldo + (size_t)(b->h * a->d_head);
     for (int32_t i = 0; i < b->n; i++)
         b->state[i][0] = -INFINITY, b->state[i][1] = 0.0f;
-    for (int32_t k0 = 0; k0 < n_k; k0 += BLOCK_K) {
-        const int32_t n = n_k - k0 < BLOCK_K ? n_k - k0 : BLOCK_K;
-        weigh(a, b, k0, n);
+    for (int32_t k0 = a->n_skip != NULL ? a->n_skip[b->q0] : 0; k0 < n_k; k0 += step) {
+        const int32_t n = n_k - k0 < step ? n_k - k0 : step;
+        const struct keys keys = keys_of(a, b->h, k0, n, b->near);
+        weigh(a, b, &keys, k0, n);
         const struct rad_mix x = {.m = b->n,
                                   .n = n,
                                   .d = a->d_head,
                                   .p = b->score[0],
                                   .ldp = BLOCK_K,
-                                  .v = a->v + (size_t)k0 * (size_t)a->ldkv +
-                                       (size_t)(kv * a->d_head),
-                                  .ldv = (size_t)a->ldkv,
+                                  .v = keys.v,
+                                  .ldv = keys.ld,
                                   .out = out,
                                   .ldo = (size_t)a->ldo,
                                   .scale = b->factor};
@@ -81,67 +153,84 @@ static void attend_block(const struct rad_attend *a, struct attend_block *b)
 
 /* ---- one query ----------------------------------------------------------------------------- */
 
-/* Some heads of a single query. Rows of keys are long and a head is a small piece of each, so what
- * the next block needs of them is called for a row at a time, not a head at a time. */
-static void fetch_keys(const struct rad_attend *a, const int32_t head[2], const int32_t key[2])
-{
-    const int32_t share = a->n_head / a->n_kv, from = head[0] / share * a->d_head;
-    const int32_t to = ((head[1] - 1) / share + 1) * a->d_head;
-    for (int32_t j = key[0]; j < key[1]; j++) {
-        for (int32_t i = from; i < to; i += 16)
-            __builtin_prefetch(a->k + (size_t)j * (size_t)a->ldkv + i, 0, 2);
-        for (int32_t i = from; i < to; i += 16)
-            __builtin_prefetch(a->v + (size_t)j * (size_t)a->ldkv + i, 0, 2);
-    }
-}
+/* Some keys of one head of a single query. */
+struct piece {
+    int32_t h, k0, n;
+    float *near, *state;
+    const float *next; /* what comes after; half of it is called by each of the two kernels */
+    size_t next_bytes;
+};
 
-/* n keys from k0 for head h; state is that of the head. */
-static void attend_keys(const struct rad_attend *a, int32_t h, int32_t k0, int32_t n,
-                        float state[2])
+static void attend_piece(const struct rad_attend *a, const struct piece *p)
 {
     float score[ONE_K], factor;
-    const float *const q = a->q + (size_t)h * (size_t)a->d_head;
-    const size_t at = (size_t)k0 * (size_t)a->ldkv +
-                      (size_t)(h / (a->n_head / a->n_kv) * a->d_head);
+    const struct keys keys = keys_of(a, p->h, p->k0, p->n, p->near);
+    const size_t half = p->next_bytes / 2;
     rad_mat_kernels()->mul[RAD_MAT_F32](
         &(struct rad_strip){.m = 1,
-                            .n = n,
+                            .n = p->n,
                             .k = a->d_head,
-                            .x = q,
+                            .x = a->q + (size_t)p->h * (size_t)a->d_head,
                             .ldx = (size_t)a->ldq,
-                            .w = (const uint8_t *)(a->k + at),
-                            .w_bytes = (size_t)a->ldkv * sizeof(float),
+                            .w = (const uint8_t *)keys.k,
+                            .w_bytes = keys.ld * sizeof(float),
                             .y = score,
-                            .ldy = ONE_K});
-    factor = rad_kernels()->softmax_part((size_t)n, 1.0f / sqrtf((float)a->d_head), score, state);
+                            .ldy = ONE_K,
+                            .next = (const uint8_t *)p->next,
+                            .next_bytes = half});
+    lean(a, (const int32_t[3]){p->h, 0, p->k0}, p->n, score);
+    factor =
+        rad_kernels()->softmax_part((size_t)p->n, 1.0f / sqrtf((float)a->d_head), score, p->state);
     rad_mat_kernels()->mix(&(struct rad_mix){.m = 1,
-                                             .n = n,
+                                             .n = p->n,
                                              .d = a->d_head,
                                              .p = score,
                                              .ldp = ONE_K,
-                                             .v = a->v + at,
-                                             .ldv = (size_t)a->ldkv,
-                                             .out = a->out + (size_t)h * (size_t)a->d_head,
+                                             .v = keys.v,
+                                             .ldv = keys.ld,
+                                             .out = a->out + (size_t)p->h * (size_t)a->d_head,
                                              .ldo = (size_t)a->ldo,
-                                             .scale = &factor});
+                                             .scale = &factor,
+                                             .next = (const uint8_t *)p->next + half,
+                                             .next_bytes = half});
 }
 
+/* Where the keys after p are, if they follow each other in memory: those of this head, then those
+ * of the next one. */
+static void set_next(const struct rad_attend *a, int32_t first, int32_t h1, struct piece *p)
+{
+    const int32_t share = a->n_head / a->n_kv, last = (p->h / share + 1) * share - 1;
+    const int32_t n_k = a->n_see[0], step = step_of(a, ONE_K, ONE_NEAR);
+    int32_t h = p->h, k0 = p->k0 + p->n;
+    p->next_bytes = 0;
+    if (a->row != NULL || a->ldkv != 2 * a->d_head || p->h < least(last, h1 - 1))
+        return; /* rows apart; or other heads read the same keys first */
+    if (k0 >= n_k)
+        h = last + 1, k0 = first;
+    if (h >= h1)
+        return;
+    p->next = a->k + (size_t)(h / share) * a->ldh + (size_t)k0 * (size_t)a->ldkv;
+    p->next_bytes = (size_t)least(step, n_k - k0) * (size_t)a->ldkv * sizeof(float);
+}
+
+/* Heads h0..h1 of a single query, those of one key-value head together: they read the same keys. */
 static void attend_one(const struct rad_attend *a, int32_t h0, int32_t h1)
 {
-    float state[ONE_HEADS][2];
-    const int32_t n_k = a->n_see[0], heads = h1 - h0;
-    for (int32_t h = 0; h < heads; h++)
+    float state[ONE_HEADS][2], near[ONE_NEAR];
+    const int32_t n_k = a->n_see[0], step = step_of(a, ONE_K, ONE_NEAR);
+    const int32_t share = a->n_head / a->n_kv, first = a->n_skip != NULL ? a->n_skip[0] : 0;
+    for (int32_t h = 0; h < h1 - h0; h++)
         state[h][0] = -INFINITY, state[h][1] = 0.0f;
-    for (int32_t k0 = 0; k0 < n_k; k0 += ONE_K) {
-        const int32_t n = n_k - k0 < ONE_K ? n_k - k0 : ONE_K, next = k0 + n;
-        const int32_t ahead = n_k - next < ONE_K ? n_k - next : ONE_K;
-        for (int32_t h = 0; h < heads; h++) {
-            const int32_t from = next + ahead * h / heads, to = next + ahead * (h + 1) / heads;
-            fetch_keys(a, (const int32_t[2]){h0, h1}, (const int32_t[2]){from, to});
-            attend_keys(a, h0 + h, k0, n, state[h]);
-        }
+    for (int32_t from = h0, to; from < h1; from = to) {
+        to = least(h1, (from / share + 1) * share);
+        for (int32_t k0 = first; k0 < n_k; k0 += step)
+            for (int32_t h = from; h < to; h++) {
+                struct piece p = {h, k0, least(step, n_k - k0), near, state[h - h0], NULL, 0};
+                set_next(a, first, h1, &p);
+                attend_piece(a, &p);
+            }
     }
-    for (int32_t h = 0; h < heads; h++)
+    for (int32_t h = 0; h < h1 - h0; h++)
         for (int32_t i = 0; i < a->d_head; i++)
             a->out[(h0 + h) * a->d_head + i] /= state[h][1];
 }
@@ -174,7 +263,8 @@ static void attend_task(void *ctx, int task, int thread)
         attend_one(a, h0, h1 < a->n_head ? h1 : a->n_head);
         return;
     }
-    struct attend_block b = {.h = at / blocks(a), .q0 = at % blocks(a) * BLOCK_Q};
+    struct attend_block b; /* large: not cleared */
+    b.h = at / blocks(a), b.q0 = at % blocks(a) * BLOCK_Q;
     b.n = a->n_q - b.q0 < BLOCK_Q ? a->n_q - b.q0 : BLOCK_Q;
     attend_block(a, &b);
 }

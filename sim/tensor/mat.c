@@ -15,9 +15,10 @@
 enum {
     MAX_JOB = 16,
     TASK_BYTES = 96 * 1024, /* weights of a task: some us */
-    ROUND = 12,             /* a multiple of the tiles' rows */
+    PARTS = 8,              /* at least so many tasks of a matrix that is shared */
+    ROUND = 24,             /* a multiple of the tiles' rows */
     BLOCK_M = 128,          /* rows of x that fit the second cache for k up to 1024 */
-    SMALL = 1 << 20         /* bytes or multiplications that one thread does sooner alone */
+    SMALL = 1 << 18         /* bytes or multiplications that one thread does sooner alone */
 };
 
 extern const struct rad_mat_kernels rad_mat_kernels_base;
@@ -79,6 +80,7 @@ struct region {
     const float *x;
     void (*rounded)(const struct rad_strip *s); /* for bfloat16, NULL: none */
     int32_t m, n_job, n_task, n_block_m;
+    bool shared;                               /* by the threads */
     int32_t rows[MAX_JOB], first[MAX_JOB + 1]; /* rows of w per task; first task of a job */
 };
 
@@ -87,13 +89,24 @@ static int32_t up(int32_t a, int32_t b)
     return (a + b - 1) / b;
 }
 
+static double size_of(const struct region *r)
+{
+    double bytes = 0.0;
+    for (int32_t i = 0; i < r->n_job; i++)
+        bytes += (double)r->job[i].w->n_out *
+                 (double)rad_mat_row_bytes(r->job[i].w->type, r->job[i].w->n_in);
+    return bytes * (r->m < 4 ? 1 : r->m / 4);
+}
+
 static void plan(struct region *r)
 {
     r->n_block_m = up(r->m, BLOCK_M);
+    r->shared = size_of(r) >= SMALL;
     for (int32_t i = 0; i < r->n_job; i++) {
         const struct rad_mat *w = r->job[i].w;
         const size_t bytes = rad_mat_row_bytes(w->type, w->n_in) + 1;
-        const int32_t rows = (int32_t)(TASK_BYTES / bytes) / ROUND * ROUND;
+        const int32_t fit = (int32_t)(TASK_BYTES / bytes), part = up(w->n_out, PARTS);
+        const int32_t rows = (r->shared && part < fit ? part : fit) / ROUND * ROUND;
         r->rows[i] = rows < ROUND ? ROUND : rows;
         r->first[i + 1] = r->first[i] + up(w->n_out, r->rows[i]) * r->n_block_m;
     }
@@ -145,13 +158,19 @@ static void multiply_task(void *ctx, int task, int thread)
     (r->rounded != NULL && w->type == RAD_MAT_BF16 ? r->rounded : r->kern->mul[w->type])(&s);
 }
 
-static double size_of(const struct region *r)
+/* Kernels for bfloat16 weights that round x too. */
+static void (*rounded_for(const rad_gemm *g, int32_t m))(const struct rad_strip *s)
 {
-    double bytes = 0.0;
-    for (int32_t i = 0; i < r->n_job; i++)
-        bytes += (double)r->job[i].w->n_out *
-                 (double)rad_mat_row_bytes(r->job[i].w->type, r->job[i].w->n_in);
-    return bytes * (r->m < 4 ? 1 : r->m / 4);
+#if defined(__x86_64__)
+    if (g->amx && m >= RAD_AMX_ROWS)
+        return rad_amx_mul;
+    if (g->bf16 && m > 4 && rad_bf16_has())
+        return rad_bf16_mul;
+#else
+    (void)g;
+    (void)m;
+#endif
+    return NULL;
 }
 
 void rad_mat_mul_many(rad_gemm *g, int32_t m, const float *x, const struct rad_mat_job *job,
@@ -162,12 +181,9 @@ void rad_mat_mul_many(rad_gemm *g, int32_t m, const float *x, const struct rad_m
     struct region r = {.kern = rad_mat_kernels(), .job = job, .x = x, .m = m, .n_job = n_job};
     if (m <= 0)
         return;
-#if defined(__x86_64__)
-    if (g->bf16 && m > 4 && rad_bf16_has())
-        r.rounded = rad_bf16_mul;
-#endif
+    r.rounded = rounded_for(g, m);
     plan(&r);
-    rad_pool_share(size_of(&r) < SMALL ? NULL : g->pool, r.n_task, multiply_task, &r);
+    rad_pool_share(r.shared ? g->pool : NULL, r.n_task, multiply_task, &r);
 }
 
 void rad_mat_mul(rad_gemm *g, int32_t m, const float *x, const struct rad_mat *w, const float *bias,

@@ -6,8 +6,8 @@
  * rows cost what 1 costs. For more, R rows of w are widened to float32 once, in blocks of k that
  * stay in the first cache, and pass by all rows of x. Rows that a tile has too many of repeat the
  * last one and are not stored. */
-#include "tensor/mat_impl.h"
-#include "tensor/vec.h"
+#include "tensor/mat_mix.h"
+#include "tensor/mat_take.h"
 
 #define MAT_CAT_(a, b) a##b
 #define MAT_CAT(a, b) MAT_CAT_(a, b)
@@ -17,52 +17,7 @@ enum { FEW_R = 4, TILE_R = 6 }; /* 4 x 6 sums in 32 registers */
 #else
 enum { FEW_R = 2, TILE_R = 3 }; /* 4 x 3 sums in 16 */
 #endif
-enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768, QUANT = 32, LINE = 64 };
-
-/* ---- reading weights ----------------------------------------------------------------------- */
-
-enum { Q8_BYTES = 34, Q4_BYTES = 18 };
-
-/* Values k..k+VW of a row; k is a multiple of VW. */
-INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
-{
-    switch (type) {
-    case RAD_MAT_F16:
-        return v_f16(row + 2 * k);
-    case RAD_MAT_BF16:
-        return v_bf16(row + 2 * k);
-    case RAD_MAT_Q8_0: {
-        const uint8_t *block = row + k / QUANT * Q8_BYTES;
-        return v_f16_all(block) * v_int8(block + 2 + k % QUANT);
-    }
-    case RAD_MAT_Q4_0: {
-        const uint8_t *block = row + k / QUANT * Q4_BYTES;
-        return v_f16_all(block) * v_nibble(block + 2 + k % 16, k % QUANT >= 16);
-    }
-    default:
-        return v_load(row + 4 * k);
-    }
-}
-
-/* The last n < VW values of a row, zeros behind them. */
-INLINE vf take_first(enum rad_mat_type type, const uint8_t *row, size_t k, size_t n)
-{
-    uint8_t copy[4 * VW] = {0};
-    const size_t size = type == RAD_MAT_F32 ? 4 : 2;
-    memcpy(copy, row + size * k, size * n);
-    return take(type, copy, 0);
-}
-
-INLINE void widen(enum rad_mat_type type, size_t n, const uint8_t *row, size_t k, float *out)
-{
-    size_t i = 0;
-    for (; i + VW <= n; i += VW)
-        v_store(out + i, take(type, row, k + i));
-    if (i < n) {
-        const vf last = take_first(type, row, k + i, n - i);
-        memcpy(out + i, &last, (n - i) * sizeof *out);
-    }
-}
+enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768 };
 
 /* ---- tiles --------------------------------------------------------------------------------- */
 
@@ -80,12 +35,67 @@ INLINE size_t bytes_of(enum rad_mat_type type, size_t k)
     return k * per_32[type] / QUANT;
 }
 
+/* Whole blocks: products without the scale are summed up first, then scaled once. Returns k. */
+INLINE size_t multiply_blocks(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k,
+                              vf acc[TILE_R_MAX][TILE_M])
+{
+    const size_t bytes = type == RAD_MAT_Q8_0 ? Q8_BYTES : Q4_BYTES;
+    const uint8_t *fetch = t->fetch;
+    for (size_t p = 0, at = 0; p < k; p += QUANT, at += bytes) {
+        for (int32_t i = 0; i < t->lines * PARTS; i++, fetch += LINE)
+            __builtin_prefetch(fetch, 0, 2);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            vf w[PARTS];
+            const vf scale = v_f16_all(t->w[r] + at);
+            take_block(type, t->w[r] + at, w);
+#pragma GCC unroll 4
+            for (int i = 0; i < M; i++) {
+                vf part = w[0] * v_load(t->x[i] + p);
+#pragma GCC unroll 8
+                for (int q = 1; q < PARTS; q++)
+                    part += w[q] * v_load(t->x[i] + p + (size_t)q * VW);
+                acc[r][i] += scale * part;
+            }
+        }
+    }
+    return k;
+}
+
+/* Pairs of bfloat16 as words: a shift gives the second half, a mask the first. x comes split
+ * likewise (split_x). Returns how many values were done. */
+INLINE size_t multiply_pairs(int M, int R, const struct tile *t, size_t k,
+                             vf acc[TILE_R_MAX][TILE_M])
+{
+    const uint8_t *fetch = t->fetch;
+    size_t p = 0;
+    for (; p + 2 * VW <= k; p += 2 * VW) {
+        for (int32_t i = 0; i < 2 * t->lines; i++, fetch += LINE)
+            __builtin_prefetch(fetch, 0, 2);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const vi w = (vi)v_load(t->w[r] + 2 * p);
+            const vf even = (vf)(w << 16), odd = (vf)(w & -65536);
+#pragma GCC unroll 4
+            for (int i = 0; i < M; i++) {
+                acc[r][i] += even * v_load(t->x[i] + p);
+                acc[r][i] += odd * v_load(t->x[i] + p + VW);
+            }
+        }
+    }
+    return p;
+}
+
 /* sum[r] = the products of tile row r with M rows of x, over k values. */
 INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k, v4 *sum)
 {
     vf acc[TILE_R_MAX][TILE_M] = {{{0}}};
     const uint8_t *fetch = t->fetch;
     size_t p = 0;
+    if (type == RAD_MAT_Q8_0 || type == RAD_MAT_Q4_0)
+        p = multiply_blocks(type, M, R, t, k, acc);
+    if (type == RAD_MAT_BF16)
+        p = multiply_pairs(M, R, t, k, acc);
     for (; p + VW <= k; p += VW) {
         vf x[TILE_M];
         for (int32_t i = 0; i < t->lines; i++, fetch += LINE)
@@ -169,114 +179,93 @@ INLINE struct tile start_fetch(const struct rad_strip *s, int32_t R)
                          .fetch_end = s->next + s->next_bytes};
 }
 
-/* One tile; m x R of it are stored, the rest repeats. */
-INLINE void run_tile(enum rad_mat_type type, int R, const struct rad_strip *s, struct tile *t,
-                     const int32_t at[3])
+/* Rows of x from value k0 on. */
+struct rows {
+    const float *x;
+    size_t ld;
+    int32_t k0, k;
+};
+
+INLINE struct rows rows_at(const struct rad_strip *s, int32_t k0)
 {
-    const int32_t i = at[0], j = at[1], k0 = at[2];
-    const int32_t k = least(KC, s->k - k0), m = least(TILE_M, s->m - i);
-    v4 sum[TILE_R_MAX];
-    for (int32_t r = 0; r < m; r++)
-        t->x[r] = s->x + (size_t)(i + r) * s->ldx + k0;
-    if (t->fetch >= t->fetch_end)
-        t->lines = 0;
-    multiply_any(type, m, R, t, (size_t)k, sum);
-    t->fetch += (size_t)t->lines * (size_t)(k / VW) * LINE;
-    put(s, (const int32_t[2]){i, j}, (const int32_t[2]){m, least(R, s->n - j)}, k0 == 0, sum);
+    return (struct rows){s->x + k0, s->ldx, k0, least(KC, s->k - k0)};
 }
 
-INLINE void few_rows(enum rad_mat_type type, const struct rad_strip *s)
+/* One tile; m x R of it are stored, the rest repeats. */
+INLINE void run_tile(enum rad_mat_type type, int R, const struct rad_strip *s, struct tile *t,
+                     const struct rows *x, const int32_t at[2])
 {
-    struct tile t = start_fetch(s, FEW_R);
-    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
-        for (int32_t j = 0; j < s->n; j += FEW_R) {
-            for (int32_t r = 0; r < FEW_R; r++)
+    const int32_t i = at[0], j = at[1], m = least(TILE_M, s->m - i);
+    v4 sum[TILE_R_MAX];
+    for (int32_t r = 0; r < m; r++)
+        t->x[r] = x->x + (size_t)(i + r) * x->ld;
+    if (t->fetch >= t->fetch_end)
+        t->lines = 0;
+    multiply_any(type, m, R, t, (size_t)x->k, sum);
+    t->fetch += (size_t)t->lines * (size_t)(x->k / VW) * LINE;
+    put(s, at, (const int32_t[2]){m, least(R, s->n - j)}, x->k0 == 0, sum);
+}
+
+/* Of every 2 VW values first those at even places, then those at odd ones. */
+INLINE void split_x(int32_t m, struct rows *x, float to[TILE_M][KC])
+{
+    for (int32_t i = 0; i < m; i++) {
+        const float *row = x->x + (size_t)i * x->ld;
+        int32_t p = 0;
+        for (; p + 2 * VW <= x->k; p += 2 * VW)
+            for (int32_t q = 0; q < VW; q++) {
+                to[i][p + q] = row[p + 2 * q];
+                to[i][p + VW + q] = row[p + 2 * q + 1];
+            }
+        memcpy(to[i] + p, row + p, (size_t)(x->k - p) * sizeof *row);
+    }
+    x->x = to[0], x->ld = KC;
+}
+
+INLINE void few_rows(enum rad_mat_type type, int R, const struct rad_strip *s)
+{
+    float apart[TILE_M][KC];
+    struct tile t = start_fetch(s, R);
+    for (int32_t k0 = 0; k0 < s->k; k0 += KC) {
+        struct rows x = rows_at(s, k0);
+        if (type == RAD_MAT_BF16)
+            split_x(s->m, &x, apart);
+        for (int32_t j = 0; j < s->n; j += R) {
+            for (int32_t r = 0; r < R; r++)
                 t.w[r] = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes +
                          bytes_of(type, (size_t)k0);
-            run_tile(type, FEW_R, s, &t, (const int32_t[3]){0, j, k0});
+            run_tile(type, R, s, &t, &x, (const int32_t[2]){0, j});
         }
+    }
 }
 
 INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
 {
     float wide[TILE_R_MAX][KC];
     struct tile t = start_fetch(s, TILE_R);
-    for (int32_t k0 = 0; k0 < s->k; k0 += KC)
+    for (int32_t k0 = 0; k0 < s->k; k0 += KC) {
+        const struct rows x = rows_at(s, k0);
         for (int32_t j = 0; j < s->n; j += TILE_R) {
             for (int32_t r = 0; r < TILE_R; r++) {
                 const uint8_t *row = s->w + (size_t)least(j + r, s->n - 1) * s->w_bytes;
                 t.w[r] = type == RAD_MAT_F32 ? row + 4 * (size_t)k0 : (const uint8_t *)wide[r];
                 if (type != RAD_MAT_F32)
-                    widen(type, (size_t)least(KC, s->k - k0), row, (size_t)k0, wide[r]);
+                    widen(type, (size_t)x.k, row, (size_t)k0, wide[r]);
             }
             for (int32_t i = 0; i < s->m; i += TILE_M)
-                run_tile(RAD_MAT_F32, TILE_R, s, &t, (const int32_t[3]){i, j, k0});
+                run_tile(RAD_MAT_F32, TILE_R, s, &t, &x, (const int32_t[2]){i, j});
         }
+    }
 }
 
 INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)
 {
-    if (s->m <= TILE_M)
-        few_rows(type, s);
+    if (s->m <= 2)
+        few_rows(type, 2 * FEW_R, s);
+    else if (s->m <= TILE_M)
+        few_rows(type, FEW_R, s);
     else
         many_rows(type, s);
-}
-
-/* ---- sums of rows -------------------------------------------------------------------------- */
-
-/* M rows from i, C vectors from column c, the last one of `last` floats. */
-INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2], size_t last)
-{
-    const int32_t i = at[0], c = at[1];
-    const bool whole = last == VW;
-    vf acc[4][4];
-#pragma GCC unroll 4
-    for (int r = 0; r < M; r++)
-#pragma GCC unroll 4
-        for (int q = 0; q < C; q++) {
-            const float *out = x->out + (size_t)(i + r) * x->ldo + c + q * VW;
-            const float scale = x->scale[i + r];
-            acc[r][q] = scale == 0.0f
-                            ? (vf){0}
-                            : v_set(scale) * (whole ? v_load(out) : v_load_first(out, last));
-        }
-    for (int32_t k = 0; k < x->n; k++) {
-        const float *v = x->v + (size_t)k * x->ldv + c;
-        vf w[4];
-#pragma GCC unroll 4
-        for (int q = 0; q < C; q++)
-            w[q] = whole ? v_load(v + q * VW) : v_load_first(v, last);
-#pragma GCC unroll 4
-        for (int r = 0; r < M; r++)
-#pragma GCC unroll 4
-            for (int q = 0; q < C; q++)
-                acc[r][q] += v_set(x->p[(size_t)(i + r) * x->ldp + (size_t)k]) * w[q];
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < M; r++)
-#pragma GCC unroll 4
-        for (int q = 0; q < C; q++)
-            memcpy(x->out + (size_t)(i + r) * x->ldo + c + q * VW, &acc[r][q], 4 * last);
-}
-
-INLINE void mix_rows(int M, const struct rad_mix *x, int32_t i)
-{
-    int32_t c = 0;
-    for (; c + 4 * VW <= x->d; c += 4 * VW)
-        mix_tile(M, 4, x, (const int32_t[2]){i, c}, VW);
-    for (; c + VW <= x->d; c += VW)
-        mix_tile(M, 1, x, (const int32_t[2]){i, c}, VW);
-    if (c < x->d)
-        mix_tile(M, 1, x, (const int32_t[2]){i, c}, (size_t)(x->d - c));
-}
-
-static void mix(const struct rad_mix *x)
-{
-    int32_t i = 0;
-    for (; i + 4 <= x->m; i += 4)
-        mix_rows(4, x, i);
-    for (; i < x->m; i++)
-        mix_rows(1, x, i);
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */

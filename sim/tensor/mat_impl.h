@@ -28,7 +28,9 @@ struct rad_mix {
     size_t ldv;
     float *out;
     size_t ldo;
-    const float *scale; /* 0: out is not read */
+    const float *scale;  /* 0: out is not read */
+    const uint8_t *next; /* as in a strip */
+    size_t next_bytes;
 };
 
 struct rad_mat_kernels {
@@ -41,6 +43,13 @@ struct rad_mat_kernels {
 /* isa_bf16.c: bfloat16 weights with x rounded to bfloat16, at most 128 rows; only if has. */
 bool rad_bf16_has(void);
 void rad_bf16_mul(const struct rad_strip *s);
+
+/* mat_amx.c: the same on AMX tiles, any number of rows; worth it from RAD_AMX_ROWS on. */
+enum { RAD_AMX_ROWS = 16 };
+void rad_amx_mul(const struct rad_strip *s);
+/* Its loop around a product: C = A B^T (+ C) with mm as rad_amx_gemm takes it, and its scratch. */
+void rad_amx_mul_by(const struct rad_strip *s,
+                    void (*product)(const struct rad_mm *mm, uint16_t *scratch));
 
 bool rad_cpu_has_f16c(void);
 

@@ -127,13 +127,16 @@ struct rad_attend {
     int32_t ldq;
     const float *k, *v; /* [n_k][ldkv] */
     int32_t ldkv;
+    size_t ldh;            /* floats from one key-value head to the next; 0: d_head */
     const int32_t *n_see;  /* [n_q], not decreasing, 1..n_k */
     const int32_t *n_skip; /* [n_q] keys before this one are not seen; NULL: none are skipped */
     const float *slope; /* [n_head] ALiBi: slope (position of key - of query) is added to a scaled
-                         * score; NULL: none. The gradient knows neither slopes nor skips. */
+                         * score; NULL: none. The gradient knows neither slopes, skips nor ldh. */
     const int32_t *q_pos, *k_pos; /* [n_q], [n_k] for slope */
-    float *p;                     /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
-    float *out;                   /* [n_q][ldo] */
+    const int32_t
+        *row;   /* [n_k] key j is row row[j] of k and v; NULL: row j. rad_attend_many only */
+    float *p;   /* [n_head][n_q][n_k] probabilities out (kept for the gradient) */
+    float *out; /* [n_q][ldo] */
     int32_t ldo;
 };
 void rad_attend(rad_gemm *g, const struct rad_attend *a);
@@ -195,6 +198,26 @@ struct rad_probe_attend {
 RAD_MUST_CHECK enum rad_status rad_probe_attend(const struct rad_probe_attend *shape,
                                                 double budget_s, struct rad_probe_time *out,
                                                 struct rad_err *err);
+
+/* ---- limits: what the machine could do at this moment ------------------------------------- */
+
+/* For figures that stand beside a measurement: memory (in huge pages) and threads are kept, a call
+ * measures once, so that it can be repeated between repetitions of something else. */
+typedef struct rad_limits rad_limits;
+
+/* bytes: the largest block that will be read; threads: 0 one per CPU. errors: RAD_E_NOMEM, those
+ * of rad_pool_open */
+RAD_MUST_CHECK enum rad_status rad_limits_open(rad_limits **out, size_t bytes, int32_t threads,
+                                               struct rad_err *err);
+void rad_limits_close(rad_limits *l);
+/* One pass over the first `bytes`: bytes per second. */
+double rad_limits_read(rad_limits *l, size_t bytes);
+/* 512 x 3072 x 768 in float32, the faster of OpenBLAS and rad_mat_mul: FLOP per second. */
+double rad_limits_gemm(rad_limits *l);
+/* The same with bfloat16 weights and activations rounded to it, by rad_mat_mul. errors: those of
+ * rad_gemm_open and rad_gemm_threads, in the first call */
+RAD_MUST_CHECK enum rad_status rad_limits_gemm_bf16(rad_limits *l, double *rate,
+                                                    struct rad_err *err);
 
 #include "tensor/mat.h" /* weight matrices in the format of their file */
 

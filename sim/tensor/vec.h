@@ -20,6 +20,8 @@
 #define VW 4
 #endif
 
+enum { LINE = 64 }; /* bytes of a cache line */
+
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((vector_size(4 * VW)));
@@ -128,6 +130,17 @@ INLINE __m512 pair_add(__m512 a, __m512 b)
     return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
 }
 #endif
+
+/* The same; low may keep the high halves where only the low four bits of an index count. */
+INLINE vf v_nibble_low(vi w)
+{
+#if defined(__AVX512F__)
+    const __m512 value = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm512_permutexvar_ps((__m512i)w, value);
+#else
+    return __builtin_convertvector((w & 15) - 8, vf);
+#endif
+}
 
 /* The sums of four vectors. */
 INLINE v4 v_sum4(vf a, vf b, vf c, vf d)

@@ -117,7 +117,8 @@ void rad_trace_remove(const char *path);
 
 /* Count the keys of each token of one sequence after another. A layer's cache has one entry per
  * token. An entry is visible to a visit at hop h if the token made it at hop <= h; in a forward
- * order, always. */
+ * order, always. Models of images are refused (RAD_E_UNSUPPORTED): their tokens see later
+ * ones too. */
 typedef struct rad_trace_keys rad_trace_keys;
 RAD_MUST_CHECK enum rad_status
 rad_trace_keys_open(rad_trace_keys **out, const struct rad_trace_run *run, struct rad_err *err);

@@ -35,6 +35,12 @@ enum rad_status rad_trace_keys_open(rad_trace_keys **out, const struct rad_trace
                                     struct rad_err *err)
 {
     *out = NULL;
+    if (run->card.patch > 0)
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "card '%s': expected a model of text but this one reads images, whose "
+                        "tokens see one another in both directions; radial classify --trace "
+                        "records such traces",
+                        run->card.name);
     rad_trace_keys *k = calloc(1, sizeof *k);
     if (k == NULL)
         return no_memory(err);
@@ -191,11 +197,52 @@ enum rad_status rad_trace_keys_next(rad_trace_keys *k, const struct rad_trace_pa
     return RAD_OK;
 }
 
+/* Images in a forward order: a visit sees every token of its image that has an entry in the layer.
+ * n_key[n_layer] of the tokens first..last - 1. */
+static void count_image(const rad_trace *t, int64_t first, int64_t last, int64_t *n_key)
+{
+    const int32_t n_layer = t->run.card.n_layer;
+    memset(n_key, 0, (size_t)n_layer * sizeof *n_key);
+    for (int64_t i = first; i < last; i++) {
+        const struct rad_hop_rec *hop = t->hop + t->token[i].hop_first;
+        int32_t lowest = n_layer;
+        for (int32_t h = 0; h < t->token[i].n_hop; h++)
+            if (hop[h].flags & RAD_HOP_ATTN) {
+                n_key[hop[h].layer] += t->run.kv == RAD_KV_HOLE;
+                lowest = hop[h].layer < lowest ? hop[h].layer : lowest;
+            }
+        for (int32_t l = t->run.kv == RAD_KV_COPY ? lowest : 0; l < n_layer; l++)
+            n_key[l] += t->run.kv != RAD_KV_HOLE;
+    }
+}
+
+static enum rad_status images_differ(const rad_trace *t, int64_t *out, struct rad_err *err)
+{
+    int64_t *n_key = malloc((size_t)t->run.card.n_layer * sizeof *n_key);
+    if (n_key == NULL)
+        return no_memory(err);
+    for (int64_t first = 0, last = 0; first < t->n_token; first = last) {
+        while (last < t->n_token && t->token[last].seq == t->token[first].seq)
+            last++;
+        count_image(t, first, last, n_key);
+        for (int64_t i = first; i < last; i++) {
+            const struct rad_hop_rec *hop = t->hop + t->token[i].hop_first;
+            for (int32_t h = 0; h < t->token[i].n_hop; h++)
+                if (hop[h].flags & RAD_HOP_ATTN)
+                    *out += hop[h].n_keys != n_key[hop[h].layer];
+        }
+    }
+    free(n_key);
+    return RAD_OK;
+}
+
 enum rad_status rad_trace_keys_differ(const rad_trace *t, int64_t *out, struct rad_err *err)
 {
     rad_trace_keys *k = NULL;
-    enum rad_status status = rad_trace_keys_open(&k, &t->run, err);
     *out = 0;
+    if (t->run.card.patch > 0)
+        return images_differ(t, out, err);
+    enum rad_status status = rad_trace_keys_open(&k, &t->run, err);
     for (int64_t i = 0; i < t->n_token && status == RAD_OK; i++) {
         const struct rad_trace_token *tok = &t->token[i];
         const struct rad_hop_rec *found = t->hop + tok->hop_first, *ruled = NULL;

@@ -13,6 +13,10 @@ echo "## Inference of $model"
 [ -d models/radial-tiny ] && "$radial" bench models/radial-tiny --policy radial:budget=0.5 --format md
 
 echo
+echo "## Standard shapes, made-up weights, against limits measured between the repeats"
+"$radial" bench --shapes --format md --progress none
+
+echo
 echo "## Products, attention and norms of a GPT-2-small shape against the machine"
 [ -x "$build/bench_tensor" ] && "$build/bench_tensor"
 
@@ -35,9 +39,9 @@ L, d, ffn, V, T = 8, 160, 448, 256, 256
 forward = 2 * (L * (4 * d * d + 3 * d * ffn) + V * d) + L * 4 * d * (T + 1) / 2  # causal attention
 flop = 3 * forward                                                            # backward is twice
 rate = flop * train["tokens_per_s"]
-sgemm = bench["sgemm_flop_per_s"] * os.cpu_count()  # bench measures one thread
+sgemm = bench["sgemm_flop_per_s"]  # of all threads
 print(f"fp32 training: {train['tokens_per_s']:.0f} tokens/s = {rate / 1e9:.0f} GFLOP/s, "
-      f"{rate / sgemm:.2f} of {os.cpu_count()} x the SGEMM rate of one thread ({sgemm / 1e9:.0f} GFLOP/s)")
+      f"{rate / sgemm:.2f} of the SGEMM rate of {os.cpu_count()} threads ({sgemm / 1e9:.0f} GFLOP/s)")
 PY
 
 echo

@@ -34,8 +34,37 @@ static enum rad_status calibrate(struct rad_err *err)
     return status;
 }
 
+/* Class fits of a machine without fits: the mean of two with surfaces. */
+static enum rad_status pool(struct rad_err *err)
+{
+    static const char fit[] =
+        "\nfits:\n  - op: norm\n    format: fp16\n    software: x\n    data: d\n    rows: 10\n"
+        "    ape: 0.1\n    lo: 0.9\n    hi: 1.2\n    law: {floor: 9 us, bandwidth_frac: 0.5, "
+        "l2_gain: 1, l2_share: 1, row: 1e-8 us, overlap: 1}\n"
+        "    knots: {rows: 1 16, width: 1024}\n    surface: 0 200\n";
+    rad_hw *hw = NULL, *donor[2] = {NULL, NULL};
+    struct rad_buf yaml = {0}, text = {0};
+    enum rad_status status = rad_hw_open(&hw, "tests/oracle/hw_vectors_gpu.yaml", err);
+    if (status == RAD_OK) {
+        rad_buf_add(&text, rad_hw_text(hw));
+        rad_buf_add(&text, fit);
+        status = text.failed ? rad_fail(err, RAD_E_NOMEM, "out of memory for a profile") : RAD_OK;
+    }
+    for (int i = 0; i < 2 && status == RAD_OK; i++)
+        status = rad_hw_parse(&donor[i], text.data, text.len, "donor", err);
+    if (status == RAD_OK)
+        status = rad_hw_pool(hw, (const rad_hw *const *)donor, 2, true, &yaml, err);
+    rad_buf_free(&yaml);
+    rad_buf_free(&text);
+    for (int i = 0; i < 2; i++)
+        rad_hw_close(donor[i]);
+    rad_hw_close(hw);
+    return status;
+}
+
 const struct fault hw_faults[] = {
     {"rad_hw_open", open_and_cost, NULL},
     {"rad_hw_calibrate", calibrate, NULL},
+    {"rad_hw_pool", pool, NULL},
     {.name = NULL},
 };

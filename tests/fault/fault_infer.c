@@ -88,6 +88,26 @@ static enum rad_status evaluate_skipping(struct rad_err *err)
     return evaluate("skip:frac=0.5", RAD_KV_PROJECT, err);
 }
 
+static enum rad_status ignore_row(void *ctx, const struct rad_skip_loss *row, struct rad_err *err)
+{
+    (void)ctx, (void)row, (void)err;
+    return RAD_OK;
+}
+
+static enum rad_status skip_losses(struct rad_err *err)
+{
+    const struct rad_skip_loss_options o = {.n_token = 2, .row = ignore_row};
+    struct rad_tokens tokens = {0};
+    rad_model *m = NULL;
+    RAD_TRY(rad_model_open(&m, FOLDER, err));
+    enum rad_status status = rad_tokens_add_text(&tokens, m, TEXT, 8, 1.0, err);
+    if (status == RAD_OK)
+        status = rad_skip_loss_run(m, &tokens, &o, err);
+    rad_tokens_free(&tokens);
+    rad_model_close(m);
+    return status;
+}
+
 static enum rad_status generate(struct rad_err *err)
 {
     int32_t id[3] = {'o', 'n', 'e'};
@@ -121,6 +141,7 @@ const struct fault infer_faults[] = {
     {"rad_model_open", open_model, NULL},
     {"rad_eval_run, any order", evaluate_routed, NULL},
     {"rad_eval_run, KV project", evaluate_skipping, NULL},
+    {"rad_skip_loss_run", skip_losses, NULL},
     {"rad_generate", generate, NULL},
     {"rad_probe", probe, NULL},
     {.name = NULL},

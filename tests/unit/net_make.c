@@ -67,6 +67,8 @@ static void tensor(struct list *l, const char *name, int64_t rows, int64_t cols,
     if (l->net->nan != NULL && strcmp(name, l->net->nan) == 0)
         for (size_t i = 0; i < count; i++)
             data[i] = NAN;
+    if (l->net->zero != NULL && strcmp(name, l->net->zero) == 0)
+        memset(data, 0, count * sizeof *data);
     if (l->net->without != NULL && strcmp(name, l->net->without) == 0) {
         free(data);
         return;

@@ -20,6 +20,7 @@ struct made_net {
     uint64_t seed;
     const char *without; /* leave this tensor out; NULL: none */
     const char *nan;     /* fill this tensor with NaN; NULL: none */
+    const char *zero;    /* fill this tensor with zeros; NULL: none */
 };
 
 /* A Llama of 4 layers, width 32, 4 heads on 2 key-value heads, bytes; with a router if asked. */

@@ -14,7 +14,7 @@ struct plain {
     rad_gemm *gemm;
     const struct rad_kernels *k;
     int32_t n; /* rows */
-    float *x, *y, *wide, *att, *f, *act, *stat, *p, *w, *bias, *cs;
+    float *x, *y, *wide, *att, *f, *act, *stat, *w, *cs;
     int32_t *pos, *see;
 };
 
@@ -49,13 +49,19 @@ static void norm(struct plain *p, const char *base)
     p->k->layernorm(n, d, p->config.rms_eps, p->x, p->w, p->w + d, p->y, p->stat);
 }
 
-/* to[n][rows] = x W^T with a matrix of the file. */
+/* to[n][ld] = x W^T with a matrix [rows][cols] of the file. */
+static void spread(struct plain *p, const char *name, const int32_t size[2], const float *x,
+                   float *to, int32_t ld)
+{
+    const struct rad_mat w = {RAD_MAT_F32, size[0], size[1], p->w, NULL};
+    take(p, name, size[0], size[1], 0);
+    rad_mat_mul_many(p->gemm, p->n, x, &(struct rad_mat_job){&w, NULL, to, ld}, 1);
+}
+
 static void matrix(struct plain *p, const char *name, int32_t rows, int32_t cols, const float *x,
                    float *to)
 {
-    const struct rad_mat w = {RAD_MAT_F32, rows, cols, p->w, NULL};
-    take(p, name, rows, cols, 0);
-    rad_mat_mul(p->gemm, p->n, x, &w, NULL, to);
+    spread(p, name, (const int32_t[2]){rows, cols}, x, to, rows);
 }
 
 static void attention(struct plain *p, int layer)
@@ -88,10 +94,9 @@ static void attention(struct plain *p, int layer)
                                      .v = to[2] + (size_t)first * (size_t)dkv,
                                      .ldkv = dkv,
                                      .n_see = p->see,
-                                     .p = p->p,
                                      .out = p->att + (size_t)first * (size_t)dq,
                                      .ldo = dq};
-        rad_attend(p->gemm, &a);
+        rad_attend_many(p->gemm, &a, 1);
     }
     snprintf(name, sizeof name, "model.layers.%d.self_attn.o_proj.weight", layer);
     matrix(p, name, d, dq, p->att, p->f);
@@ -106,13 +111,14 @@ static void mlp(struct plain *p, int layer)
     char name[96];
     snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm", layer);
     norm(p, name);
+    const int32_t size[2] = {c->ffn, c->d_model}, width = gated ? 2 * c->ffn : c->ffn;
     snprintf(name, sizeof name, "model.layers.%d.mlp.gate_proj.weight", layer);
     if (gated)
-        matrix(p, name, c->ffn, c->d_model, p->y, p->wide);
+        spread(p, name, size, p->y, p->wide, width);
     snprintf(name, sizeof name, "model.layers.%d.mlp.up_proj.weight", layer);
-    matrix(p, name, c->ffn, c->d_model, p->y, gated ? p->wide + n * ffn : p->wide);
+    spread(p, name, size, p->y, gated ? p->wide + ffn : p->wide, width);
     if (gated)
-        p->k->swiglu(1, n * ffn, p->wide, p->act);
+        p->k->swiglu(n, ffn, p->wide, p->act);
     else
         p->k->gelu(n * ffn, p->wide, p->act);
     snprintf(name, sizeof name, "model.layers.%d.mlp.down_proj.weight", layer);
@@ -131,7 +137,6 @@ static void open_plain(struct plain *p, const char *folder, const struct plain_i
     const size_t wide = dq + (size_t)(2 * c->n_kv * c->d_head) + 2 * (size_t)c->ffn;
     p->x = floats(n * d), p->y = floats(n * d), p->f = floats(n * d), p->att = floats(n * dq);
     p->wide = floats(n * wide), p->act = floats(n * (size_t)c->ffn), p->stat = floats(2 * n);
-    p->p = floats((size_t)c->n_head * n * n);
     p->w = floats(d * (wide + (size_t)c->vocab));
     p->cs = floats((size_t)c->n_ctx * (size_t)c->d_head);
     p->pos = malloc(n * sizeof *p->pos);
@@ -147,8 +152,7 @@ static void open_plain(struct plain *p, const char *folder, const struct plain_i
 
 static void close_plain(struct plain *p)
 {
-    float *const all[] = {p->x,    p->y, p->wide, p->att,  p->f, p->act,
-                          p->stat, p->p, p->w,    p->bias, p->cs};
+    float *const all[] = {p->x, p->y, p->wide, p->att, p->f, p->act, p->stat, p->w, p->cs};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
     free(p->pos);

@@ -161,7 +161,8 @@ static void calibration_refuses(void)
 #define FIT(software, floor, more)                                                                 \
     "  - op: norm\n    format: fp16\n    software: \"" software "\"\n    data: \"d " software      \
     "\"\n    rows: 10\n    ape: 0.1\n    lo: 0.9\n    hi: 1.2\n"                                   \
-    "    law: {floor: " floor ", bandwidth_frac: 0.5, l2_gain: 1, l2_share: 1}\n" more
+    "    law: {floor: " floor ", bandwidth_frac: 0.5, l2_gain: 1, l2_share: 1, "                   \
+    "row: 1e-8 us, overlap: 1}\n" more
 
 static char *with_fits(const char *fits)
 {
@@ -285,6 +286,40 @@ static void incumbents_defects_are_not_repeated(void)
     rad_hw_close(hw);
 }
 
+/* The kernels of the larger model take twice as long as those of the smaller. */
+static void the_largest_model_is_held_out(void)
+{
+    static struct rad_measured rows[MOST_ROWS];
+    struct heard h = {0};
+    struct rad_buf yaml = {0};
+    const struct rad_calibration o = {.data = "made up",
+                                      .fresh = true,
+                                      .held_out = RAD_HELD_OUT_MODEL,
+                                      .report = hear_report,
+                                      .ctx = &h};
+    const size_t n = make_rows(rows, "made");
+    size_t large = 0;
+    rad_hw *hw = NULL;
+    for (size_t i = 0; i < n; i++) {
+        rows[i].model = rows[i].op.n > 8192 ? "large" : "small";
+        rows[i].latency_s *= rows[i].op.n > 8192 ? 2.0 : 1.0;
+        large += rows[i].op.n > 8192;
+    }
+    OK(rad_hw_open(&hw, "a100-sxm-80gb", &err));
+    OK(rad_hw_calibrate(hw, rows, n, &o, &yaml, &err));
+    CU_ASSERT_EQUAL(h.reports, 1);
+    CU_ASSERT_STRING_EQUAL(h.last.model, "large");
+    CU_ASSERT_EQUAL(h.last.rows, large);
+    CU_ASSERT(h.last.bias > -0.55 && h.last.bias < -0.4);
+    for (size_t i = 0; i < n; i++)
+        rows[i].model = NULL;
+    rad_buf_free(&yaml);
+    OK(rad_hw_calibrate(hw, rows, n, &o, &yaml, &err));
+    CU_ASSERT_EQUAL(h.reports, 1); /* no model, no report */
+    rad_buf_free(&yaml);
+    rad_hw_close(hw);
+}
+
 CU_TestInfo fit_tests[] = {
     {"a known law is found", a_known_law_is_found},
     {"thirty points are enough", thirty_points_are_enough},
@@ -293,5 +328,6 @@ CU_TestInfo fit_tests[] = {
     {"surfaces are interpolated", surfaces_are_interpolated},
     {"hostile fits are refused", hostile_fits_are_refused},
     {"incumbents' defects are not repeated", incumbents_defects_are_not_repeated},
+    {"the largest model is held out", the_largest_model_is_held_out},
     CU_TEST_INFO_NULL,
 };

@@ -1,5 +1,6 @@
 /* test_mat.c - weight matrices of every type on every instruction set of this CPU against plain
  * double loops; odd sizes, unaligned data, threads. */
+#include "tensor/amx.h"
 #include "tensor/mat_impl.h"
 #include "tensor/tensor.h"
 #include "test.h"
@@ -316,12 +317,59 @@ static void rounded_products_match(void)
     rad_gemm_close(g);
 }
 
+static void plain_product(const struct rad_mm *mm, uint16_t *scratch)
+{
+    scratch[rad_amx_scratch(mm) > 0 ? rad_amx_scratch(mm) - 1 : 0] = 1; /* there is room for it */
+    for (int32_t i = 0; i < mm->m; i++)
+        for (int32_t j = 0; j < mm->n; j++) {
+            double sum = mm->add ? (double)mm->c[i * mm->ldc + j] : 0.0;
+            for (int32_t k = 0; k < mm->k; k++)
+                sum += (double)mm->a[i * mm->lda + k] * (double)mm->b[j * mm->ldb + k];
+            mm->c[i * mm->ldc + j] = (float)sum;
+        }
+}
+
+/* How strips are cut for AMX tiles, on any CPU; the tiles themselves where there are some. */
+static void strips_for_tiles_match(void)
+{
+    static const int32_t size[][3] = {{16, 7, 31}, {131, 40, 96}, {17, 1100, 33}, {20, 52, 2100}};
+    rad_gemm *g = NULL;
+    OK(rad_gemm_open(&g, RAD_GEMM_BF16, &err));
+    for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
+        const int32_t m = size[i][0], n = size[i][1], k = size[i][2];
+        struct made_mat w;
+        mat_open(&w, RAD_MAT_BF16, n, k);
+        float *x = floats((size_t)(m * k), 25), *bias = floats((size_t)n, 26);
+        float *y = floats((size_t)(m * n), 27);
+        for (int32_t j = 0; j < m * k; j++)
+            x[j] = floorf(x[j] * 64.0f) / 64.0f; /* loses nothing when rounded */
+        const struct rad_strip s = {.m = m,
+                                    .n = n,
+                                    .k = k,
+                                    .x = x,
+                                    .ldx = (size_t)k,
+                                    .w = w.mat.data,
+                                    .w_bytes = 2 * (size_t)k,
+                                    .bias = bias,
+                                    .y = y,
+                                    .ldy = (size_t)n};
+        rad_amx_mul_by(&s, plain_product);
+        CU_ASSERT(worst_error(&w, m, x, bias, y) <= tolerance);
+        rad_mat_mul(g, m, x, &w.mat, bias, y);
+        CU_ASSERT(worst_error(&w, m, x, bias, y) <= tolerance);
+        mat_close(&w);
+        free(x), free(bias), free(y);
+    }
+    rad_gemm_close(g);
+}
+
 CU_TestInfo mat_tests[] = {
     {"strips match", strips_match},
     {"rows widen", rows_widen},
     {"float16 widens", halves_widen},
     {"threads keep the bits", threads_keep_the_bits},
     {"rounded products match", rounded_products_match},
+    {"strips for tiles match", strips_for_tiles_match},
     {"wide rows keep their gaps", wide_rows_keep_their_gaps},
     CU_TEST_INFO_NULL,
 };

@@ -195,7 +195,7 @@ static void residual_boxes(void)
     made_file(TMP "s.db", &(struct made_file){.stats = true});
     OK(draw(TMP "s.db", "residual", (struct rad_plot_request){0}, &report));
     read_table(&t);
-    CU_ASSERT_STRING_EQUAL(t.header, "layer\tsublayer_id\tp10\tp25\tp50\tp75\tp90\tn\tsublayer");
+    CU_ASSERT_STRING_EQUAL(t.header, "x\tsublayer_id\tp10\tp25\tp50\tp75\tp90\tn\tsublayer\tmodel");
     CU_ASSERT_EQUAL_FATAL(t.n_line, 8);
     for (int i = 0; i < 8; i++) {
         NEAR(at(&t, i, 4), (i % 2 == 0 ? 1.0 : 0.5) / (i / 2 + 1), 1e-6);
@@ -204,6 +204,16 @@ static void residual_boxes(void)
     OK(draw(TMP "s.db", "residual", (struct rad_plot_request){.y = "ratio_out"}, &report));
     read_table(&t);
     NEAR(at(&t, 0, 4), sqrt(4 / 8.0), 1e-6); /* a = 4, b = 4, c = 0 */
+    /* Of two traces: attention and MLP of each, all layers together. */
+    const char *const both[] = {TMP "s.db", TMP "s2.db"};
+    const struct rad_plot_request two = {
+        .input = both, .n_input = 2, .kind = "residual", .output = PICTURE};
+    made_file(TMP "s2.db", &(struct made_file){.stats = true, .policy = "uls"});
+    OK(rad_plot_draw(&two, &report, &err));
+    read_table(&t);
+    CU_ASSERT_EQUAL_FATAL(t.n_line, 4);
+    NEAR(at(&t, 2, 4), (1.0 / 2 + 1.0 / 3) / 2, 1e-6); /* the median of 1, 1/2, 1/3, 1/4 */
+    CU_ASSERT(at(&t, 3, 0) == 1 && at(&t, 3, 1) == 1 && at(&t, 3, 7) == 4 * 48);
     made_file(TMP "t.db", &(struct made_file){0});
     REFUSES(draw(TMP "t.db", "residual", (struct rad_plot_request){0}, &report), RAD_E_RANGE,
             "no residual statistics");

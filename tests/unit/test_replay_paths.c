@@ -223,6 +223,63 @@ static void shape_only_traces_have_no_nll(void)
     }
 }
 
+/* ---- images ---------------------------------------------------------------------------- */
+
+/* Two images of 9 patches and a class token; each token sees those that visit its layer. */
+static void open_images(struct made *m, double keep)
+{
+    const struct made_shape shape = {.n_seq = 2, .n_prefill = 10, .forward_only = true};
+    struct made_draw draw = {.seed = 5, .keep = keep, .n_layer = 8};
+    struct rad_card card = made_card();
+    card.router_hidden = 0, card.max_hops = 8;
+    card.norm = RAD_NORM_LAYER, card.act = RAD_ACT_GELU, card.patch = 2;
+    card.n_ctx = card.learned_positions = 10;
+    made_open(m, &card, &shape, made_skip, &draw);
+    for (int64_t i = 0; i < m->in.n_hop; i++)
+        m->hops[i].n_keys = 0;
+    for (int64_t i = 0; i < m->in.n_token; i++)
+        for (int64_t j = i / 10 * 10; j < i / 10 * 10 + 10; j++)
+            for (int32_t h = 0; h < m->tokens[i].n_hop; h++)
+                for (int32_t k = 0; k < m->tokens[j].n_hop; k++)
+                    m->hops[m->tokens[i].hop_first + h].n_keys +=
+                        m->hops[m->tokens[i].hop_first + h].layer ==
+                        m->hops[m->tokens[j].hop_first + k].layer;
+}
+
+/* Nothing is causal in an image: the dense counterpart is as wide as a dense run. */
+static void dense_counterpart_of_images_sees_all(void)
+{
+    const struct rad_replay_options opt = {.batch = 2, .dtype = RAD_BF16};
+    struct made all, some;
+    open_images(&all, 1.1);
+    open_images(&some, 0.5);
+    const struct rad_replay_result dense = replay(&all.in, &opt), r = replay(&some.in, &opt);
+    CU_ASSERT(dense.flop_frac == 1 && dense.speedup == 1);
+    CU_ASSERT(r.flop_frac < 1 && r.dense_latency_s == dense.latency_s);
+    made_close(&all);
+    made_close(&some);
+}
+
+static void keys_of_images_are_checked_both_ways(void)
+{
+    static const enum rad_kv hole = RAD_KV_HOLE;
+    const struct rad_replay_options opt = {.batch = 2, .dtype = RAD_BF16, .kv = &hole};
+    int64_t differ = -1;
+    struct made m;
+    open_images(&m, 0.5);
+    for (int64_t wrong = 0; wrong < 2; wrong++) {
+        m.hops[3].n_keys -= wrong != 0;
+        rad_trace *t = store(&m, "build/tmp/replay.db");
+        OK(rad_trace_keys_differ(t, &differ, &err));
+        CU_ASSERT_EQUAL(differ, wrong);
+        rad_trace_close(t);
+    }
+    check_refused(&m.in, &opt, RAD_E_ARG,
+                  "kv: the tokens of an image see one another in both directions, so that their "
+                  "keys cannot be counted again; replay it as recorded");
+    made_close(&m);
+}
+
 CU_TestInfo replay_paths_tests[] = {
     {"recounting gives what the rule gave", recounting_gives_what_the_rule_gave},
     {"returning tokens keep one entry", returning_tokens_keep_one_entry},
@@ -232,5 +289,7 @@ CU_TestInfo replay_paths_tests[] = {
     {"file and memory agree", file_and_memory_agree},
     {"card equals transplanted trace", card_equals_transplanted_trace},
     {"shape-only traces have no nll", shape_only_traces_have_no_nll},
+    {"dense counterpart of images sees all", dense_counterpart_of_images_sees_all},
+    {"keys of images are checked both ways", keys_of_images_are_checked_both_ways},
     CU_TEST_INFO_NULL,
 };

@@ -55,7 +55,7 @@ static void grid_takes_every_combination(void)
         CU_ASSERT_STRING_EQUAL(value(spec, i, RAD_AXIS_BATCH), batch[i]);
         CU_ASSERT_STRING_EQUAL(value(spec, i, RAD_AXIS_HW),
                                i % 2 == 0 ? "a100-sxm-80gb" : "tpu-v4");
-        CU_ASSERT_STRING_EQUAL(value(spec, i, RAD_AXIS_DTYPE), "fp16");
+        CU_ASSERT_STRING_EQUAL(value(spec, i, RAD_AXIS_DTYPE), "auto");
         CU_ASSERT_STRING_EQUAL(value(spec, i, RAD_AXIS_POLICY), "");
         for (size_t k = 0; k < i; k++)
             CU_ASSERT_STRING_NOT_EQUAL(rad_sweep_points(spec)[i].key,
@@ -71,7 +71,7 @@ static void equal_points_are_one(void)
 {
     make_traces();
     rad_sweep_spec *spec =
-        spec_of("method: grid\nparameters: " HEAD ", batch: [1, 1, 2], dtype: fp16}\n");
+        spec_of("method: grid\nparameters: " HEAD ", batch: [1, 1, 2], dtype: auto}\n");
     rad_sweep_spec *bare = spec_of("method: grid\nparameters: " HEAD "}\n");
     CU_ASSERT_EQUAL(rad_sweep_n_point(spec), 4);
     CU_ASSERT_STRING_EQUAL(rad_sweep_points(spec)[0].key, rad_sweep_points(bare)[0].key);

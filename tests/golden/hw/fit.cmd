@@ -21,7 +21,7 @@ radial hw validate "$TMP/new.yaml" --measured "$TMP/made.csv" --format csv 2>&1 
 # 30 of the rows do, and a shape outside them is marked.
 radial hw calibrate l4 --measured "$TMP/made.csv" --points 30 -o "$TMP/few.yaml" --format csv 2>/dev/null | awk -F, 'NR > 1 { print $5 }'
 printf 'source,op,dtype,M,N,K\nmade-up-1.0,gemm,bf16,64,2048,2048\nmade-up-1.0,gemm,bf16,64,131072,2048\n' >"$TMP/ops.csv"
-radial hw predict "$TMP/new.yaml" --ops "$TMP/ops.csv" --format csv | awk -F, 'NR > 1 { print $(NF-1), ($(NF-3) < $(NF-5)), ($(NF-2) > $(NF-5)), $NF }'
+radial hw predict "$TMP/new.yaml" --ops "$TMP/ops.csv" --format csv | awk -F, 'NR > 1 { print $(NF-3), ($(NF-5) < $(NF-7)), ($(NF-4) > $(NF-7)), $(NF-2) }'
 ls "$TMP"
 # Nothing is written when nothing can be fitted.
 head -n 3 "$TMP/made.csv" >"$TMP/two.csv"
@@ -29,3 +29,18 @@ radial hw calibrate l4 --measured "$TMP/two.csv" -o "$TMP/none.yaml" 2>&1
 echo "exit $?"
 ls "$TMP" | grep -c none
 :
+# What a machine was not measured for: the mean of other parts, or the fit of the only one asked for.
+radial hw calibrate tests/oracle/hw_vectors_gpu.yaml --like rtx-a6000,rtx-3090 -o "$TMP/class.yaml"
+radial hw check "$TMP/class.yaml" --format csv | cut -d, -f2,3
+grep -c 'data: "class: mean of 2 measured GPUs"' "$TMP/class.yaml"
+radial hw calibrate tests/oracle/hw_vectors_gpu.yaml --like rtx-3090 -o "$TMP/like.yaml"
+grep 'data: ' "$TMP/like.yaml" | sort -u
+for names in nothing rtx-3090,,l4; do
+    radial hw calibrate l4 --like $names -o "$TMP/none.yaml" 2>&1
+    echo "exit $?"
+done
+radial hw calibrate u280 --like l4 -o "$TMP/none.yaml" 2>&1
+echo "exit $?"
+# Rows of other parts in the file are left out.
+sed '2,5s/,some,/,A40,/' "$TMP/made.csv" >"$TMP/two-parts.csv"
+radial hw calibrate l4 --measured "$TMP/two-parts.csv" -o "$TMP/l4.yaml" 2>&1 | grep other

@@ -14,6 +14,9 @@ head -n 1 "$TMP/p.csv"
 wc -l <"$TMP/p.csv"
 radial profile "$TMP/m" --text "$TMP/t.txt" --format json | keys
 radial profile "$TMP/m" --text "$TMP/t.txt" --format csv | cut -d, -f1-3
+radial profile "$TMP/m" --text "$TMP/t.txt" --skip-loss 9 --samples "$TMP/s.csv" --format json | keys
+head -n 1 "$TMP/s.csv"
+wc -l <"$TMP/s.csv"
 radial bench "$TMP/m" --repeat 1 --format json --progress none | keys
 echo '# depth under every character: nothing new, a policy that looks at no weight'
 radial run "$TMP/m" --prompt $'The old\nhouse' --new 0 --policy skip:frac=0.5,seed=1 --show-depth | head -n 4

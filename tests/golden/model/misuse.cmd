@@ -27,6 +27,9 @@ try eval "$TMP/m" --text "$TMP/none.txt" --trace "$TMP/no.db"
 echo '1 2 300' >"$TMP/ids.txt"
 try eval "$TMP/m" --tokens "$TMP/ids.txt" --trace "$TMP/no.db"
 try profile "$TMP/m" --tokens "$TMP/ids.txt"
+echo '1 2 3' >"$TMP/good.txt"
+try profile "$TMP/m" --tokens "$TMP/good.txt" --skip-loss 5 --policy skip:frac=0.5
+try profile "$TMP/m" --tokens "$TMP/ids.txt" --samples "$TMP/s.csv"
 try bench "$TMP/m" --prompt 30 --new 30
 head -c 1000 "$TMP/m/model.safetensors" >"$TMP/short" && mv "$TMP/short" "$TMP/m/model.safetensors"
 try run "$TMP/m" --prompt x

@@ -8,6 +8,7 @@ draw "$TMP/t.db" pareto
 draw "$TMP/t.db" residual
 draw "$TMP/t.db" depth --x hw
 draw "$TMP/none.db" pareto
+draw depth "$TMP/none.db"
 radial plot "$TMP/t.db" depth -o "$TMP/p.pdf"
 echo "-> $?"
 radial plot "$TMP/t.db" depth | head -1

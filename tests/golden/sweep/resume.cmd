@@ -19,6 +19,11 @@ run
 radial query "$TMP/results" "SELECT batch, hw, error IS NOT NULL AS failed FROM design_point ORDER BY 1, 2"
 radial query "$TMP/results" @
 radial query "$TMP/results" "SELECT count(*) AS runs, count(DISTINCT spec_hash) AS specs FROM run"
+radial query "$TMP/results" "SELECT hw, dtype, count(*) AS points FROM design_point WHERE error IS NULL GROUP BY 1, 2"
+sed -i 's/tpu-v4/host/' "$TMP/spec.yaml"
+run
+radial query "$TMP/results" "SELECT hw, dtype, count(*) AS points FROM design_point WHERE error IS NULL GROUP BY 1, 2"
+sed -i 's/host/tpu-v4/' "$TMP/spec.yaml"
 radial sweep "$TMP/spec.yaml" --db "$TMP/t.db" 2>&1
 echo "-> $?"
 radial sweep "$TMP/spec.yaml" 2>&1 | head -1

@@ -28,4 +28,7 @@ radial trace import in.jsonl --card ./toy.yaml --kv project -o i.db
 radial trace export i.db --to csv
 radial trace export i.db --to jsonl
 radial trace export i.db --to perfetto
+mkdir m && echo '{"model_type": "gpt2", "n_layer": 4, "n_embd": 64, "n_head": 4, "vocab_size": 256, "n_positions": 128}' >m/config.json
+radial trace import in.jsonl --card m -o m.db --format csv
 radial trace check s.db t.db i.db
+radial trace synth --card "$OLDPWD/models/vit-tiny-16.yaml" --policy dense --prompt 4 -o v.db 2>&1 || echo "exit $?"

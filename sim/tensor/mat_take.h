@@ -1,0 +1,65 @@
+/* mat_take.h - part of mat_body.h: weights as they are stored, widened to vectors of float32. */
+#ifndef RAD_TENSOR_MAT_TAKE_H
+#define RAD_TENSOR_MAT_TAKE_H
+
+#include "tensor/mat_impl.h"
+#include "tensor/vec.h"
+
+enum { QUANT = 32, Q8_BYTES = 34, Q4_BYTES = 18 };
+
+/* Values k..k+VW of a row; k is a multiple of VW. */
+INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
+{
+    switch (type) {
+    case RAD_MAT_F16:
+        return v_f16(row + 2 * k);
+    case RAD_MAT_BF16:
+        return v_bf16(row + 2 * k);
+    case RAD_MAT_Q8_0: {
+        const uint8_t *block = row + k / QUANT * Q8_BYTES;
+        return v_f16_all(block) * v_int8(block + 2 + k % QUANT);
+    }
+    case RAD_MAT_Q4_0: {
+        const uint8_t *block = row + k / QUANT * Q4_BYTES;
+        return v_f16_all(block) * v_nibble(block + 2 + k % 16, k % QUANT >= 16);
+    }
+    default:
+        return v_load(row + 4 * k);
+    }
+}
+
+/* The last n < VW values of a row, zeros behind them. */
+INLINE vf take_first(enum rad_mat_type type, const uint8_t *row, size_t k, size_t n)
+{
+    uint8_t copy[4 * VW] = {0};
+    const size_t size = type == RAD_MAT_F32 ? 4 : 2;
+    memcpy(copy, row + size * k, size * n);
+    return take(type, copy, 0);
+}
+
+INLINE void widen(enum rad_mat_type type, size_t n, const uint8_t *row, size_t k, float *out)
+{
+    size_t i = 0;
+    for (; i + VW <= n; i += VW)
+        v_store(out + i, take(type, row, k + i));
+    if (i < n) {
+        const vf last = take_first(type, row, k + i, n - i);
+        memcpy(out + i, &last, (n - i) * sizeof *out);
+    }
+}
+
+/* All QUANT values of a block without its scale. */
+enum { PARTS = QUANT / VW };
+INLINE void take_block(enum rad_mat_type type, const uint8_t *block, vf out[PARTS])
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < PARTS; i++)
+        if (type == RAD_MAT_Q8_0) {
+            out[i] = v_int8(block + 2 + i * VW);
+        } else {
+            const vi w = v_bytes(block + 2 + i * VW % 16);
+            out[i] = v_nibble_low(i * VW >= 16 ? w >> 4 : w);
+        }
+}
+
+#endif
