@@ -51,12 +51,14 @@ static int mark_class(int32_t c)
 /* Order c[n], all of them marks, by class, equal ones as they stand. */
 static void order_run(int32_t *c, size_t n, int32_t *scratch)
 {
-    size_t placed = 0;
-    for (int k = 1; k < 256 && placed < n; k++)
-        for (size_t i = 0; i < n; i++)
-            if (mark_class(c[i]) == k)
-                scratch[placed++] = c[i];
-    memcpy(c, scratch, placed * sizeof *c);
+    size_t place[257] = {0}; /* [k]: of the next mark of class k */
+    for (size_t i = 0; i < n; i++)
+        place[mark_class(c[i]) + 1]++;
+    for (int k = 1; k < 257; k++)
+        place[k] += place[k - 1];
+    for (size_t i = 0; i < n; i++)
+        scratch[place[mark_class(c[i])]++] = c[i];
+    memcpy(c, scratch, n * sizeof *c);
 }
 
 static void order_marks(struct piece *p)
