@@ -50,8 +50,13 @@ INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2],
 #pragma GCC unroll 4
     for (int r = 0; r < M; r++)
 #pragma GCC unroll 4
-        for (int q = 0; q < C; q++)
-            memcpy(x->out + (size_t)(i + r) * x->ldo + c + q * VW, &acc[r][q], 4 * last);
+        for (int q = 0; q < C; q++) {
+            float *out = x->out + (size_t)(i + r) * x->ldo + c + q * VW;
+            if (whole)
+                v_store(out, acc[r][q]);
+            else
+                v_store_first(out, acc[r][q], last);
+        }
 }
 
 INLINE void mix_rows(int M, const struct rad_mix *x, int32_t i, struct fetch *f)

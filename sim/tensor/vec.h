@@ -47,12 +47,25 @@ INLINE vf v_set(float x)
     return x - (vf){0};
 }
 
-/* The first n floats, zeros behind them. */
+/* The first n < VW floats, zeros behind them. */
 INLINE vf v_load_first(const void *p, size_t n)
 {
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
     vf v = {0};
     memcpy(&v, p, n * sizeof(float));
     return v;
+#endif
+}
+
+INLINE void v_store_first(float *p, vf v, size_t n)
+{
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#else
+    memcpy(p, &v, n * sizeof(float));
+#endif
 }
 
 INLINE vf v_bf16(const void *p)
