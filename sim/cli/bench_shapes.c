@@ -169,7 +169,8 @@ static enum rad_status run_decode(struct sample *x, struct side *s, int repeat, 
 static enum rad_status run_repeat(struct sample *x, int repeat, struct rad_err *err)
 {
     if (repeat >= 0) {
-        x->read[repeat] = rad_limits_read(x->limits, (size_t)rad_model_weight_bytes(x->m));
+        x->read[repeat] =
+            rad_limits_read(x->limits, rad_model_block(x->m), (size_t)rad_model_weight_bytes(x->m));
         x->gemm[repeat] = rad_limits_gemm(x->limits);
         if (x->kind->bf16)
             RAD_TRY(rad_limits_gemm_bf16(x->limits, &x->gemm[repeat], err));
@@ -309,7 +310,7 @@ static enum rad_status measure(struct sample *x, struct rad_err *err)
     const struct rad_model_config config = config_of(x->shape);
     const int32_t rows = x->kind->prefill ? PREFILL : x->kind->batch * PROMPT;
     RAD_TRY(rad_model_make(&x->m, &config, x->kind->type, err));
-    RAD_TRY(rad_limits_open(&x->limits, (size_t)rad_model_weight_bytes(x->m), threads, err));
+    RAD_TRY(rad_limits_open(&x->limits, 0, threads, err));
     RAD_TRY(open_side(x, 0, "dense", err));
     if (x->kind->policy != NULL)
         RAD_TRY(open_side(x, 1, x->kind->policy, err));

@@ -24,8 +24,9 @@ struct rad_limits {
     int32_t threads;
     unsigned char *block; /* [bytes] weights, read as they are */
     size_t bytes, read;
-    int parts;    /* that the reading is cut into */
-    float *x, *y; /* [ROWS][IN], [ROWS][OUT] */
+    const void *from; /* what is being read */
+    int parts;        /* that the reading is cut into */
+    float *x, *y;     /* [ROWS][IN], [ROWS][OUT] */
     uint64_t sum[PARTS];
 };
 
@@ -145,15 +146,16 @@ static void read_task(void *ctx, int task, int thread)
     const size_t all = l->read / sizeof(wide), parts = (size_t)l->parts, i = (size_t)task;
     const size_t from = all * i / parts, to = all * (i + 1) / parts;
     (void)thread;
-    l->sum[task] += read_part((const wide *)(const void *)l->block + from, to - from);
+    l->sum[task] += read_part((const wide *)l->from + from, to - from);
 }
 
 /* Small blocks pass several times, so that they are in the cache that they fit. */
-struct rad_limit rad_limits_read(rad_limits *l, size_t bytes)
+struct rad_limit rad_limits_read(rad_limits *l, const void *p, size_t bytes)
 {
     static const double enough_s = 300e-6;
     struct rad_limit best = {0.0, 0.0};
-    l->read = (bytes < l->bytes ? bytes : l->bytes) / sizeof(wide) * sizeof(wide);
+    l->from = p != NULL ? p : l->block;
+    l->read = (p != NULL || bytes < l->bytes ? bytes : l->bytes) / sizeof(wide) * sizeof(wide);
     const size_t parts = l->read / PART_BYTES;
     l->parts = parts < FEW_PARTS ? FEW_PARTS : parts > PARTS ? PARTS : (int)parts;
     const struct timing first = now();

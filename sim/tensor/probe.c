@@ -270,9 +270,9 @@ enum rad_status rad_probe_attend(const struct rad_probe_attend *shape, double bu
                                   .q = q,
                                   .ldq = width,
                                   .k = k, /* by head, as the KV cache of inference */
-                                  .v = k + shape->d_head,
-                                  .ldkv = 2 * shape->d_head,
-                                  .ldh = 2 * n_k * (size_t)shape->d_head,
+                                  .v = k + n_k * d,
+                                  .ldkv = shape->d_head,
+                                  .ldh = n_k * (size_t)shape->d_head,
                                   .n_see = see,
                                   .out = result,
                                   .ldo = width}};

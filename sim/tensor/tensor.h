@@ -216,8 +216,9 @@ void rad_limits_close(rad_limits *l);
 struct rad_limit {
     double per_s, per_cpu_s;
 };
-/* Bytes: one pass over the first `bytes`. */
-struct rad_limit rad_limits_read(rad_limits *l, size_t bytes);
+/* Bytes: one pass over `bytes` at p (64-byte aligned), or of the memory kept if p is NULL. Where
+ * memory lies can halve the bandwidth, so measure on the very block that something else reads. */
+struct rad_limit rad_limits_read(rad_limits *l, const void *p, size_t bytes);
 /* FLOP: 512 x 3072 x 768 in float32, the faster of OpenBLAS and rad_mat_mul. */
 struct rad_limit rad_limits_gemm(rad_limits *l);
 /* The same with bfloat16 weights and activations rounded to it, by rad_mat_mul. errors: those of

@@ -70,7 +70,8 @@ static void limits_are_rates(void)
         rad_limits *l = NULL;
         struct rad_limit bf16;
         OK(rad_limits_open(&l, 3 << 20, threads, &err));
-        const struct rad_limit small = rad_limits_read(l, 10000), all = rad_limits_read(l, 1 << 30);
+        const struct rad_limit small = rad_limits_read(l, NULL, 10000),
+                               all = rad_limits_read(l, NULL, 1 << 30);
         const struct rad_limit gemm = rad_limits_gemm(l);
         OK(rad_limits_gemm_bf16(l, &bf16, &err));
         const struct rad_limit each[] = {small, all, gemm, bf16};
