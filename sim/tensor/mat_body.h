@@ -220,10 +220,7 @@ INLINE void split_x(int32_t m, struct rows *x, float *to, int32_t ld)
         const float *row = x->x + (size_t)i * x->ld;
         int32_t p = 0;
         for (; p + 2 * VW <= x->k; p += 2 * VW)
-            for (int32_t q = 0; q < VW; q++) {
-                to[i * ld + p + q] = row[p + 2 * q];
-                to[i * ld + p + VW + q] = row[p + 2 * q + 1];
-            }
+            v_split(row + p, to + i * ld + p);
         memcpy(to + i * ld + p, row + p, (size_t)(x->k - p) * sizeof *row);
     }
     x->x = to, x->ld = (size_t)ld;
