@@ -126,13 +126,14 @@ static enum rad_status probe_limits(const struct bench *b, int threads, void *to
     RAD_TRY(rad_limits_open(&l, (size_t)host_dram_bytes(), threads, err));
     enum rad_status status = RAD_OK;
     for (int i = 0; i < LIMIT_ROUNDS && status == RAD_OK; i++) {
-        double bf16 = 0.0;
-        best[0] = fmax(best[0], rad_limits_read(l, (size_t)host_dram_bytes()));
+        struct rad_limit bf16 = {0.0, 0.0};
+        best[0] = fmax(best[0], rad_limits_read(l, NULL, (size_t)host_dram_bytes()).per_s);
         for (int k = 0; k < 4; k++)
-            best[1] = fmax(best[1], rad_limits_read(l, (size_t)rad_model_weight_bytes(b->m)));
-        best[2] = fmax(best[2], rad_limits_gemm(l));
+            best[1] =
+                fmax(best[1], rad_limits_read(l, NULL, (size_t)rad_model_weight_bytes(b->m)).per_s);
+        best[2] = fmax(best[2], rad_limits_gemm(l).per_s);
         status = rad_limits_gemm_bf16(l, &bf16, err);
-        best[3] = fmax(best[3], bf16);
+        best[3] = fmax(best[3], bf16.per_s);
     }
     rad_limits_close(l);
     memcpy(to, best, sizeof best);

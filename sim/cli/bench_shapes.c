@@ -1,7 +1,9 @@
 /* bench_shapes.c - `radial bench --shapes`: the standard shapes with made-up weights.
  *
  * Every repeat measures the limits, then the dense engine, then the one that skips layers, so that
- * all of them see the same machine. Decode goes on from one prompt: keys grow by `steps` a repeat.
+ * all of them see the same machine. cpu_roof_frac compares CPU times instead, those of the limits
+ * too: on a machine that others use, it is the one to read. Decode goes on from one prompt: keys
+ * grow by `steps` a repeat.
  */
 #include "cli/bench.h"
 #include "cli/host_probe.h"
@@ -68,7 +70,7 @@ struct sample {
     struct rad_row *row; /* [batch][PROMPT] or [PREFILL] */
     float *logits;       /* [batch][vocab] */
     struct side side[2];
-    double read[BENCH_REPEAT_MAX], gemm[BENCH_REPEAT_MAX];
+    struct rad_limit read[BENCH_REPEAT_MAX], gemm[BENCH_REPEAT_MAX];
     int32_t token; /* the last one */
     int32_t used;  /* positions of each sequence in decode */
 };
@@ -167,7 +169,8 @@ static enum rad_status run_decode(struct sample *x, struct side *s, int repeat, 
 static enum rad_status run_repeat(struct sample *x, int repeat, struct rad_err *err)
 {
     if (repeat >= 0) {
-        x->read[repeat] = rad_limits_read(x->limits, (size_t)rad_model_weight_bytes(x->m));
+        x->read[repeat] =
+            rad_limits_read(x->limits, rad_model_block(x->m), (size_t)rad_model_weight_bytes(x->m));
         x->gemm[repeat] = rad_limits_gemm(x->limits);
         if (x->kind->bf16)
             RAD_TRY(rad_limits_gemm_bf16(x->limits, &x->gemm[repeat], err));
@@ -194,11 +197,11 @@ static double best(const double *x, int n)
     return least;
 }
 
-static double most(const double *x, int n)
+static double most(const struct rad_limit *x, int n)
 {
-    double top = x[0];
+    double top = x[0].per_s;
     for (int i = 1; i < n; i++)
-        top = fmax(top, x[i]);
+        top = fmax(top, x[i].per_s);
     return top;
 }
 
@@ -231,17 +234,22 @@ static void put_skipping(rad_out *out, const struct sample *x)
 {
     const int n = x->o->repeat;
     const struct side *dense = &x->side[0], *skip = &x->side[1];
-    double time = (double)NAN, half = (double)NAN, share = (double)NAN, each[BENCH_REPEAT_MAX];
+    double time = (double)NAN, half = (double)NAN, cpu = (double)NAN, share = (double)NAN;
+    double each[BENCH_REPEAT_MAX], busy[BENCH_REPEAT_MAX];
     if (skip->e != NULL) {
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < n; i++) {
             each[i] = skip->wall_s[i] / dense->wall_s[i];
+            busy[i] = skip->cpu_s[i] / dense->cpu_s[i];
+        }
         time = best(skip->wall_s, n) / best(dense->wall_s, n);
         half = middle(each, n);
+        cpu = middle(busy, n);
         share = x->kind->prefill ? skip->work.flop / dense->work.flop
                                  : skip->work.weight_bytes / dense->work.weight_bytes;
     }
     rad_out_real(out, "time_frac", time);
     rad_out_real(out, "time_frac_p50", half);
+    rad_out_real(out, "cpu_frac_p50", cpu);
     rad_out_real(out, "work_frac", share);
     rad_out_real(out, "time_over_work", time / share);
 }
@@ -252,9 +260,12 @@ static void put_sample(rad_out *out, const struct sample *x)
     const struct side *s = &x->side[x->side[1].e != NULL ? 1 : 0];
     const double read = most(x->read, n), gemm = most(x->gemm, n);
     const double roof = roof_of(x, s, read, gemm), wall = best(s->wall_s, n);
-    double share[BENCH_REPEAT_MAX], cpu = s->cpu_s[0];
+    double share[BENCH_REPEAT_MAX], busy[BENCH_REPEAT_MAX], cpu = s->cpu_s[0];
     for (int i = 0; i < n; i++) {
-        share[i] = unit_tokens(x) / s->wall_s[i] / roof_of(x, s, x->read[i], x->gemm[i]);
+        const struct rad_limit r = x->read[i], g = x->gemm[i];
+        const double alone_s = s->cpu_s[i] / rad_engine_threads(s->e);
+        share[i] = unit_tokens(x) / s->wall_s[i] / roof_of(x, s, r.per_s, g.per_s);
+        busy[i] = unit_tokens(x) / alone_s / roof_of(x, s, r.per_cpu_s, g.per_cpu_s);
         if (s->wall_s[i] <= wall)
             cpu = s->cpu_s[i];
     }
@@ -274,6 +285,7 @@ static void put_sample(rad_out *out, const struct sample *x)
     rad_out_real(out, "roof_tokens_per_s", roof);
     rad_out_real(out, "roof_frac", unit_tokens(x) / wall / roof);
     rad_out_real(out, "roof_frac_p50", middle(share, n));
+    rad_out_real(out, "cpu_roof_frac_p50", middle(busy, n));
     rad_out_real(out, "weight_bytes", s->work.weight_bytes / units(x));
     rad_out_real(out, "flop", s->work.flop / s->work.tokens);
     rad_out_real(out, "mem_bytes_per_s", read);
@@ -298,7 +310,7 @@ static enum rad_status measure(struct sample *x, struct rad_err *err)
     const struct rad_model_config config = config_of(x->shape);
     const int32_t rows = x->kind->prefill ? PREFILL : x->kind->batch * PROMPT;
     RAD_TRY(rad_model_make(&x->m, &config, x->kind->type, err));
-    RAD_TRY(rad_limits_open(&x->limits, (size_t)rad_model_weight_bytes(x->m), threads, err));
+    RAD_TRY(rad_limits_open(&x->limits, 0, threads, err));
     RAD_TRY(open_side(x, 0, "dense", err));
     if (x->kind->policy != NULL)
         RAD_TRY(open_side(x, 1, x->kind->policy, err));

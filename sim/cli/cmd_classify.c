@@ -17,6 +17,7 @@ static const struct argp_option options[] = {
     {"policy", MODEL_KEY_POLICY, "P", 0, "dense | uls:speedup=S | skip:frac=F | oracle:theta=T", 1},
     {"kv", MODEL_KEY_KV, "K", 0, "cache of skipped layers: hole | project | copy", 1},
     {"seed", MODEL_KEY_SEED, "S", 0, "of policy skip", 1},
+    {"jobs", 'j', "N", 0, "threads (default: one per CPU)", 1},
     {"trace", MODEL_KEY_TRACE, "T.db", 0, "write what every patch did", 1},
     {"stats", MODEL_KEY_STATS, NULL, 0, "with --trace: residual norms of every hop", 1},
     {"image", OPT_IMAGE, "F", 0, "PNG, JPEG, or .npy (float32 3 x side x side, normalised)", 1},

@@ -34,6 +34,7 @@ static const struct argp_option options[] = {
      1},
     {"kv", MODEL_KEY_KV, "K", 0, "cache of skipped layers: hole | project | copy", 1},
     {"seed", MODEL_KEY_SEED, "S", 0, "of sampling and of policy skip (default 0)", 1},
+    {"jobs", 'j', "N", 0, "threads (default: one per CPU)", 1},
     {"trace", MODEL_KEY_TRACE, "T.db", 0, "write what every token did", 1},
     {"stats", MODEL_KEY_STATS, NULL, 0, "with --trace: residual norms of every hop", 1},
     {0},

@@ -149,7 +149,7 @@ static enum rad_status one_round(rad_engine *e, double best[STEPS], struct rad_e
 static enum rad_status step_time(const rad_model *m, const char *policy, double *step_s,
                                  struct rad_err *err)
 {
-    struct rad_engine_options o = {.n_slot = 1};
+    struct rad_engine_options o = {.n_slot = 1, .threads = 1}; /* as the profile says */
     double best[STEPS];
     rad_engine *e = NULL;
     RAD_TRY(rad_route_parse(&o.route, policy, LAYERS, err));

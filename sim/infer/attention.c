@@ -40,9 +40,8 @@ static void place_rows(void *ctx, int32_t first, int32_t n)
         if (m->turn != NULL)
             m->rope(1, w->pos + i, c->n_kv, c->d_head, dkv, w->e->cs, k);
         for (int32_t h = 0; h < c->n_kv; h++, k += dh, v += dh) {
-            float *to = rad_cache_at(kv_of(w, i), c, h, w->entry[i]);
-            memcpy(to, k, dh * sizeof *to);
-            memcpy(to + dh, v, dh * sizeof *to);
+            memcpy(rad_cache_k(kv_of(w, i), c, h, w->entry[i]), k, dh * sizeof *k);
+            memcpy(rad_cache_v(kv_of(w, i), c, h, w->entry[i]), v, dh * sizeof *v);
         }
     }
 }
@@ -113,8 +112,9 @@ static enum rad_status list_keys(const struct work *w, const struct kv_layer *kv
 {
     rad_engine *e = w->e;
     const struct visit *v = w->visit;
-    a->k = kv->kv, a->v = kv->kv + a->d_head;
-    a->ldkv = 2 * a->d_head, a->ldh = (size_t)kv->cap * (size_t)a->ldkv;
+    const struct rad_card *c = &e->model->config.card;
+    a->k = kv->kv, a->v = rad_cache_v(kv, c, 0, 0);
+    a->ldkv = a->d_head, a->ldh = (size_t)kv->cap * (size_t)a->d_head;
     a->k_pos = kv->pos;
     if (e->by_layer && kv->in_order) {
         a->n_k = up_to(kv->pos, kv->n, last_pos);

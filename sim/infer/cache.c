@@ -47,7 +47,7 @@ static float *new_rows(int32_t *cap, size_t row_bytes)
 
 static bool grow(struct kv_layer *l, const struct rad_card *c)
 {
-    const size_t width = 2 * (size_t)c->d_head, heads = (size_t)c->n_kv;
+    const size_t width = (size_t)c->d_head, heads = 2 * (size_t)c->n_kv; /* of K, of V */
     int32_t cap = l->cap ? 2 * l->cap : FIRST;
     float *kv = new_rows(&cap, heads * width * sizeof *kv);
     int32_t *ints = malloc(3 * (size_t)cap * sizeof *ints);

@@ -49,7 +49,7 @@ struct rad_model {
 /* The KV cache of one layer of one slot: entries in the order of writing, by head, so that the
  * attention of a head reads memory from front to back. */
 struct kv_layer {
-    float *kv;       /* [n_kv][cap][K of d_head | V of d_head] */
+    float *kv;       /* [2: K, V][n_kv][cap][d_head] */
     int32_t *pos;    /* [cap] */
     int32_t *time;   /* [cap] */
     int32_t *prev;   /* [cap] earlier entry of the same token, -1 none */
@@ -111,12 +111,16 @@ void rad_cache_close(struct kv_layer *l);
 void rad_cache_clear(struct kv_layer *l, int32_t n_tok);
 /* Append an entry for (pos, time), its kv not yet written; returns its index, -1: no memory. */
 int32_t rad_cache_append(struct kv_layer *l, const struct rad_card *c, int32_t pos, int32_t time);
-/* K of a head of an entry; V follows. */
-static inline float *rad_cache_at(const struct kv_layer *l, const struct rad_card *c, int32_t head,
-                                  int32_t entry)
+/* K and V of a head of an entry. */
+static inline float *rad_cache_k(const struct kv_layer *l, const struct rad_card *c, int32_t head,
+                                 int32_t entry)
 {
-    const size_t row = (size_t)head * (size_t)l->cap + (size_t)entry;
-    return l->kv + row * 2 * (size_t)c->d_head;
+    return l->kv + ((size_t)head * (size_t)l->cap + (size_t)entry) * (size_t)c->d_head;
+}
+static inline float *rad_cache_v(const struct kv_layer *l, const struct rad_card *c, int32_t head,
+                                 int32_t entry)
+{
+    return rad_cache_k(l, c, c->n_kv + head, entry);
 }
 /* Take the newest entry of pos away again; its room, too, if it was the last one written. */
 void rad_cache_drop(struct kv_layer *l, int32_t pos);

@@ -19,7 +19,7 @@ static enum rad_status project(rad_engine *e, const struct visit *v, struct rad_
 static enum rad_status copy(rad_engine *e, const struct visit *v, struct rad_err *err)
 {
     const struct rad_card *c = &e->model->config.card;
-    const size_t bytes = 2 * (size_t)c->d_head * sizeof(float);
+    const size_t bytes = (size_t)c->d_head * sizeof(float);
     for (int32_t i = 0; i < v->n; i++) {
         const int32_t row = v->idx[i], from = e->last[row];
         struct kv_layer *layer = e->slot[e->row[row].slot].layer;
@@ -29,9 +29,9 @@ static enum rad_status copy(rad_engine *e, const struct visit *v, struct rad_err
         if (to < 0)
             VISIT_NEED(NULL);
         const int32_t entry = layer[from].latest[e->pos[row]];
-        for (int32_t h = 0; h < c->n_kv; h++)
-            memcpy(rad_cache_at(&layer[v->layer], c, h, to),
-                   rad_cache_at(&layer[from], c, h, entry), bytes);
+        for (int32_t h = 0; h < 2 * c->n_kv; h++) /* those of K, then those of V */
+            memcpy(rad_cache_k(&layer[v->layer], c, h, to), rad_cache_k(&layer[from], c, h, entry),
+                   bytes);
         const struct rad_hop_rec rec = {(uint16_t)v->layer, RAD_HOP_COPY, 0};
         RAD_TRY(rad_path_add(e, row, rec, NULL, err));
     }

@@ -36,6 +36,8 @@ RAD_MUST_CHECK enum rad_status rad_model_open(rad_model **out, const char *folde
 RAD_MUST_CHECK enum rad_status rad_model_make(rad_model **out,
                                               const struct rad_model_config *config,
                                               enum rad_mat_type type, struct rad_err *err);
+/* Where its matrices are, weight_bytes long; NULL: another model's. */
+const void *rad_model_block(const rad_model *m);
 void rad_model_close(rad_model *m);
 
 const struct rad_model_config *rad_model_config(const rad_model *m);

@@ -158,3 +158,8 @@ enum rad_status rad_model_make(rad_model **out, const struct rad_model_config *c
     *out = m;
     return RAD_OK;
 }
+
+const void *rad_model_block(const rad_model *m)
+{
+    return m->block;
+}

@@ -153,64 +153,35 @@ static void attend_block(const struct rad_attend *a, struct attend_block *b)
 
 /* ---- one query ----------------------------------------------------------------------------- */
 
-/* Some keys of one head of a single query. */
-struct piece {
-    int32_t h, k0, n;
-    float *near, *state;
-    const float *next; /* what comes after; half of it is called by each of the two kernels */
-    size_t next_bytes;
-};
-
-static void attend_piece(const struct rad_attend *a, const struct piece *p)
+/* n keys from k0 for head h; state is that of the head. */
+static void attend_keys(const struct rad_attend *a, int32_t h, const int32_t key[2], float *near,
+                        float state[2])
 {
+    const int32_t k0 = key[0], n = key[1];
     float score[ONE_K], factor;
-    const struct keys keys = keys_of(a, p->h, p->k0, p->n, p->near);
-    const size_t half = p->next_bytes / 2;
+    const struct keys keys = keys_of(a, h, k0, n, near);
     rad_mat_kernels()->mul[RAD_MAT_F32](
         &(struct rad_strip){.m = 1,
-                            .n = p->n,
+                            .n = n,
                             .k = a->d_head,
-                            .x = a->q + (size_t)p->h * (size_t)a->d_head,
+                            .x = a->q + (size_t)h * (size_t)a->d_head,
                             .ldx = (size_t)a->ldq,
                             .w = (const uint8_t *)keys.k,
                             .w_bytes = keys.ld * sizeof(float),
                             .y = score,
-                            .ldy = ONE_K,
-                            .next = (const uint8_t *)p->next,
-                            .next_bytes = half});
-    lean(a, (const int32_t[3]){p->h, 0, p->k0}, p->n, score);
-    factor =
-        rad_kernels()->softmax_part((size_t)p->n, 1.0f / sqrtf((float)a->d_head), score, p->state);
+                            .ldy = ONE_K});
+    lean(a, (const int32_t[3]){h, 0, k0}, n, score);
+    factor = rad_kernels()->softmax_part((size_t)n, 1.0f / sqrtf((float)a->d_head), score, state);
     rad_mat_kernels()->mix(&(struct rad_mix){.m = 1,
-                                             .n = p->n,
+                                             .n = n,
                                              .d = a->d_head,
                                              .p = score,
                                              .ldp = ONE_K,
                                              .v = keys.v,
                                              .ldv = keys.ld,
-                                             .out = a->out + (size_t)p->h * (size_t)a->d_head,
+                                             .out = a->out + (size_t)h * (size_t)a->d_head,
                                              .ldo = (size_t)a->ldo,
-                                             .scale = &factor,
-                                             .next = (const uint8_t *)p->next + half,
-                                             .next_bytes = half});
-}
-
-/* Where the keys after p are, if they follow each other in memory: those of this head, then those
- * of the next one. */
-static void set_next(const struct rad_attend *a, int32_t first, int32_t h1, struct piece *p)
-{
-    const int32_t share = a->n_head / a->n_kv, last = (p->h / share + 1) * share - 1;
-    const int32_t n_k = a->n_see[0], step = step_of(a, ONE_K, ONE_NEAR);
-    int32_t h = p->h, k0 = p->k0 + p->n;
-    p->next_bytes = 0;
-    if (a->row != NULL || a->ldkv != 2 * a->d_head || p->h < least(last, h1 - 1))
-        return; /* rows apart; or other heads read the same keys first */
-    if (k0 >= n_k)
-        h = last + 1, k0 = first;
-    if (h >= h1)
-        return;
-    p->next = a->k + (size_t)(h / share) * a->ldh + (size_t)k0 * (size_t)a->ldkv;
-    p->next_bytes = (size_t)least(step, n_k - k0) * (size_t)a->ldkv * sizeof(float);
+                                             .scale = &factor});
 }
 
 /* Heads h0..h1 of a single query, those of one key-value head together: they read the same keys. */
@@ -224,11 +195,9 @@ static void attend_one(const struct rad_attend *a, int32_t h0, int32_t h1)
     for (int32_t from = h0, to; from < h1; from = to) {
         to = least(h1, (from / share + 1) * share);
         for (int32_t k0 = first; k0 < n_k; k0 += step)
-            for (int32_t h = from; h < to; h++) {
-                struct piece p = {h, k0, least(step, n_k - k0), near, state[h - h0], NULL, 0};
-                set_next(a, first, h1, &p);
-                attend_piece(a, &p);
-            }
+            for (int32_t h = from; h < to; h++)
+                attend_keys(a, h, (const int32_t[2]){k0, least(step, n_k - k0)}, near,
+                            state[h - h0]);
     }
     for (int32_t h = 0; h < h1 - h0; h++)
         for (int32_t i = 0; i < a->d_head; i++)

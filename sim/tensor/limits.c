@@ -24,8 +24,9 @@ struct rad_limits {
     int32_t threads;
     unsigned char *block; /* [bytes] weights, read as they are */
     size_t bytes, read;
-    int parts;    /* that the reading is cut into */
-    float *x, *y; /* [ROWS][IN], [ROWS][OUT] */
+    const void *from; /* what is being read */
+    int parts;        /* that the reading is cut into */
+    float *x, *y;     /* [ROWS][IN], [ROWS][OUT] */
     uint64_t sum[PARTS];
 };
 
@@ -117,30 +118,53 @@ static uint64_t read_part(const wide *p, size_t n)
     return read_wide(p, n);
 }
 
+struct timing {
+    double wall, cpu;
+};
+
+static struct timing now(void)
+{
+    return (struct timing){rad_now_s(), rad_cpu_s()};
+}
+
+/* work per second since start */
+static struct rad_limit rate(const rad_limits *l, struct timing start, double work)
+{
+    const struct timing end = now();
+    const double cpu = (end.cpu - start.cpu) / rad_pool_size(rad_gemm_pool(l->gemm[0]));
+    return (struct rad_limit){work / (end.wall - start.wall), work / fmax(cpu, 1e-9)};
+}
+
+static struct rad_limit better(struct rad_limit a, struct rad_limit b)
+{
+    return (struct rad_limit){fmax(a.per_s, b.per_s), fmax(a.per_cpu_s, b.per_cpu_s)};
+}
+
 static void read_task(void *ctx, int task, int thread)
 {
     rad_limits *l = ctx;
     const size_t all = l->read / sizeof(wide), parts = (size_t)l->parts, i = (size_t)task;
     const size_t from = all * i / parts, to = all * (i + 1) / parts;
     (void)thread;
-    l->sum[task] += read_part((const wide *)(const void *)l->block + from, to - from);
+    l->sum[task] += read_part((const wide *)l->from + from, to - from);
 }
 
 /* Small blocks pass several times, so that they are in the cache that they fit. */
-double rad_limits_read(rad_limits *l, size_t bytes)
+struct rad_limit rad_limits_read(rad_limits *l, const void *p, size_t bytes)
 {
     static const double enough_s = 300e-6;
-    double least = (double)INFINITY, total = 0.0;
-    l->read = (bytes < l->bytes ? bytes : l->bytes) / sizeof(wide) * sizeof(wide);
+    struct rad_limit best = {0.0, 0.0};
+    l->from = p != NULL ? p : l->block;
+    l->read = (p != NULL || bytes < l->bytes ? bytes : l->bytes) / sizeof(wide) * sizeof(wide);
     const size_t parts = l->read / PART_BYTES;
     l->parts = parts < FEW_PARTS ? FEW_PARTS : parts > PARTS ? PARTS : (int)parts;
-    for (double pass = 0.0; total < enough_s; total += pass) {
-        const double start = rad_now_s();
+    const struct timing first = now();
+    do {
+        const struct timing start = now();
         rad_pool_share(rad_gemm_pool(l->gemm[0]), l->parts, read_task, l);
-        pass = rad_now_s() - start;
-        least = fmin(least, pass);
-    }
-    return (double)l->read / least;
+        best = better(best, rate(l, start, (double)l->read));
+    } while (rad_now_s() - first.wall < enough_s);
+    return best;
 }
 
 /* ---- multiplying --------------------------------------------------------------------------- */
@@ -155,22 +179,20 @@ static void blas_task(void *ctx, int task, int thread)
                 l->y + (size_t)task * M * OUT, OUT);
 }
 
-static double flop_per_s(double seconds)
-{
-    return 2.0 * ROWS * OUT * IN / seconds;
-}
+static const double flop = 2.0 * ROWS * OUT * IN;
 
-double rad_limits_gemm(rad_limits *l)
+struct rad_limit rad_limits_gemm(rad_limits *l)
 {
     const struct rad_mat w = {RAD_MAT_F32, OUT, IN, l->block, NULL};
-    const double start = rad_now_s();
+    struct timing start = now();
     rad_pool_share(rad_gemm_pool(l->gemm[0]), BLAS_PARTS, blas_task, l);
-    const double middle = rad_now_s();
+    const struct rad_limit blas = rate(l, start, flop);
+    start = now();
     rad_mat_mul(l->gemm[0], ROWS, l->x, &w, NULL, l->y);
-    return fmax(flop_per_s(middle - start), flop_per_s(rad_now_s() - middle));
+    return better(blas, rate(l, start, flop));
 }
 
-enum rad_status rad_limits_gemm_bf16(rad_limits *l, double *rate, struct rad_err *err)
+enum rad_status rad_limits_gemm_bf16(rad_limits *l, struct rad_limit *out, struct rad_err *err)
 {
     const struct rad_mat w = {RAD_MAT_BF16, OUT, IN, l->block, NULL};
     if (l->gemm[1] == NULL) {
@@ -178,8 +200,8 @@ enum rad_status rad_limits_gemm_bf16(rad_limits *l, double *rate, struct rad_err
         RAD_TRY(rad_gemm_threads(l->gemm[1], l->threads, err));
         rad_mat_mul(l->gemm[1], ROWS, l->x, &w, NULL, l->y);
     }
-    const double start = rad_now_s();
+    const struct timing start = now();
     rad_mat_mul(l->gemm[1], ROWS, l->x, &w, NULL, l->y);
-    *rate = flop_per_s(rad_now_s() - start);
+    *out = rate(l, start, flop);
     return RAD_OK;
 }

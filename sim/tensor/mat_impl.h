@@ -28,9 +28,7 @@ struct rad_mix {
     size_t ldv;
     float *out;
     size_t ldo;
-    const float *scale;  /* 0: out is not read */
-    const uint8_t *next; /* as in a strip */
-    size_t next_bytes;
+    const float *scale; /* 0: out is not read */
 };
 
 struct rad_mat_kernels {

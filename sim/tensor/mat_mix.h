@@ -5,21 +5,8 @@
 #include "tensor/mat_impl.h"
 #include "tensor/vec.h"
 
-/* Where calling in advance has got to, and how many cache lines to call per row of v. */
-struct fetch {
-    const uint8_t *at, *end;
-    int32_t lines;
-};
-
-INLINE void fetch_some(struct fetch *f)
-{
-    for (int32_t i = 0; i < f->lines && f->at < f->end; i++, f->at += LINE)
-        __builtin_prefetch(f->at, 0, 2);
-}
-
 /* M rows from i, C vectors from column c, the last one of `last` floats. */
-INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2], size_t last,
-                     struct fetch *f)
+INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2], size_t last)
 {
     const int32_t i = at[0], c = at[1];
     const bool whole = last == VW;
@@ -37,7 +24,6 @@ INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2],
     for (int32_t k = 0; k < x->n; k++) {
         const float *v = x->v + (size_t)k * x->ldv + c;
         vf w[4];
-        fetch_some(f);
 #pragma GCC unroll 4
         for (int q = 0; q < C; q++)
             w[q] = whole ? v_load(v + q * VW) : v_load_first(v, last);
@@ -50,32 +36,33 @@ INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2],
 #pragma GCC unroll 4
     for (int r = 0; r < M; r++)
 #pragma GCC unroll 4
-        for (int q = 0; q < C; q++)
-            memcpy(x->out + (size_t)(i + r) * x->ldo + c + q * VW, &acc[r][q], 4 * last);
+        for (int q = 0; q < C; q++) {
+            float *out = x->out + (size_t)(i + r) * x->ldo + c + q * VW;
+            if (whole)
+                v_store(out, acc[r][q]);
+            else
+                v_store_first(out, acc[r][q], last);
+        }
 }
 
-INLINE void mix_rows(int M, const struct rad_mix *x, int32_t i, struct fetch *f)
+INLINE void mix_rows(int M, const struct rad_mix *x, int32_t i)
 {
     int32_t c = 0;
     for (; c + 4 * VW <= x->d; c += 4 * VW)
-        mix_tile(M, 4, x, (const int32_t[2]){i, c}, VW, f);
+        mix_tile(M, 4, x, (const int32_t[2]){i, c}, VW);
     for (; c + VW <= x->d; c += VW)
-        mix_tile(M, 1, x, (const int32_t[2]){i, c}, VW, f);
+        mix_tile(M, 1, x, (const int32_t[2]){i, c}, VW);
     if (c < x->d)
-        mix_tile(M, 1, x, (const int32_t[2]){i, c}, (size_t)(x->d - c), f);
+        mix_tile(M, 1, x, (const int32_t[2]){i, c}, (size_t)(x->d - c));
 }
 
 static void mix(const struct rad_mix *x)
 {
-    const size_t tiles = (size_t)((x->m + 3) / 4) * (size_t)((x->d + 4 * VW - 1) / (4 * VW));
-    const size_t steps = tiles * (size_t)x->n;
-    struct fetch f = {x->next, x->next + x->next_bytes,
-                      (int32_t)((x->next_bytes / LINE + steps - 1) / steps)};
     int32_t i = 0;
     for (; i + 4 <= x->m; i += 4)
-        mix_rows(4, x, i, &f);
+        mix_rows(4, x, i);
     for (; i < x->m; i++)
-        mix_rows(1, x, i, &f);
+        mix_rows(1, x, i);
 }
 
 #endif

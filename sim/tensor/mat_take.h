@@ -31,9 +31,10 @@ INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
 /* The last n < VW values of a row, zeros behind them. */
 INLINE vf take_first(enum rad_mat_type type, const uint8_t *row, size_t k, size_t n)
 {
-    uint8_t copy[4 * VW] = {0};
-    const size_t size = type == RAD_MAT_F32 ? 4 : 2;
-    memcpy(copy, row + size * k, size * n);
+    uint8_t copy[2 * VW] = {0};
+    if (type == RAD_MAT_F32)
+        return v_load_first(row + 4 * k, n);
+    memcpy(copy, row + 2 * k, 2 * n);
     return take(type, copy, 0);
 }
 
@@ -43,8 +44,7 @@ INLINE void widen(enum rad_mat_type type, size_t n, const uint8_t *row, size_t k
     for (; i + VW <= n; i += VW)
         v_store(out + i, take(type, row, k + i));
     if (i < n) {
-        const vf last = take_first(type, row, k + i, n - i);
-        memcpy(out + i, &last, (n - i) * sizeof *out);
+        v_store_first(out + i, take_first(type, row, k + i, n - i), n - i);
     }
 }
 

@@ -252,7 +252,7 @@ struct attend_work {
 static void run_attend(void *ctx)
 {
     const struct attend_work *w = ctx;
-    rad_attend(w->gemm, &w->a);
+    rad_attend_many(w->gemm, &w->a, 1);
 }
 
 enum rad_status rad_probe_attend(const struct rad_probe_attend *shape, double budget_s,
@@ -261,7 +261,6 @@ enum rad_status rad_probe_attend(const struct rad_probe_attend *shape, double bu
     const int32_t width = shape->n_head * shape->d_head;
     const size_t n_q = (size_t)shape->n_q, n_k = (size_t)shape->n_k, d = (size_t)width;
     float *q = floats(n_q * d), *k = floats(n_k * 2 * d), *result = floats(n_q * d);
-    float *p = floats((size_t)shape->n_head * n_q * n_k);
     int32_t *see = malloc(n_q * sizeof *see);
     struct attend_work w = {.a = {.n_q = shape->n_q,
                                   .n_k = shape->n_k,
@@ -270,15 +269,15 @@ enum rad_status rad_probe_attend(const struct rad_probe_attend *shape, double bu
                                   .d_head = shape->d_head,
                                   .q = q,
                                   .ldq = width,
-                                  .k = k,
-                                  .v = k + d,
-                                  .ldkv = 2 * width,
+                                  .k = k, /* by head, as the KV cache of inference */
+                                  .v = k + n_k * d,
+                                  .ldkv = shape->d_head,
+                                  .ldh = n_k * (size_t)shape->d_head,
                                   .n_see = see,
-                                  .p = p,
                                   .out = result,
                                   .ldo = width}};
     enum rad_status status = rad_gemm_open(&w.gemm, RAD_GEMM_F32, err);
-    const bool ok = q && k && result && p && see;
+    const bool ok = q && k && result && see;
     if (status == RAD_OK && !ok)
         status = out_of_memory(err);
     for (int32_t i = 0; status == RAD_OK && i < shape->n_q; i++)
@@ -289,7 +288,6 @@ enum rad_status rad_probe_attend(const struct rad_probe_attend *shape, double bu
     free(q);
     free(k);
     free(result);
-    free(p);
     free(see);
     return status;
 }

@@ -191,7 +191,8 @@ RAD_MUST_CHECK enum rad_status rad_probe_vector(enum rad_probe_vector kind, cons
                                                 double budget_s, struct rad_probe_time *out,
                                                 struct rad_err *err);
 
-/* rad_attend with n_q queries on n_k keys, the last query seeing all of them, n_kv = n_head. */
+/* rad_attend_many with n_q queries on n_k keys, the last query seeing all of them, n_kv = n_head.
+ */
 struct rad_probe_attend {
     int32_t n_q, n_k, n_head, d_head;
 };
@@ -210,13 +211,19 @@ typedef struct rad_limits rad_limits;
 RAD_MUST_CHECK enum rad_status rad_limits_open(rad_limits **out, size_t bytes, int32_t threads,
                                                struct rad_err *err);
 void rad_limits_close(rad_limits *l);
-/* One pass over the first `bytes`: bytes per second. */
-double rad_limits_read(rad_limits *l, size_t bytes);
-/* 512 x 3072 x 768 in float32, the faster of OpenBLAS and rad_mat_mul: FLOP per second. */
-double rad_limits_gemm(rad_limits *l);
+/* A rate by the clock, and by the CPU time that all threads took, divided by their number: what the
+ * clock would have shown had nothing else run. */
+struct rad_limit {
+    double per_s, per_cpu_s;
+};
+/* Bytes: one pass over `bytes` at p (64-byte aligned), or of the memory kept if p is NULL. Where
+ * memory lies can halve the bandwidth, so measure on the very block that something else reads. */
+struct rad_limit rad_limits_read(rad_limits *l, const void *p, size_t bytes);
+/* FLOP: 512 x 3072 x 768 in float32, the faster of OpenBLAS and rad_mat_mul. */
+struct rad_limit rad_limits_gemm(rad_limits *l);
 /* The same with bfloat16 weights and activations rounded to it, by rad_mat_mul. errors: those of
  * rad_gemm_open and rad_gemm_threads, in the first call */
-RAD_MUST_CHECK enum rad_status rad_limits_gemm_bf16(rad_limits *l, double *rate,
+RAD_MUST_CHECK enum rad_status rad_limits_gemm_bf16(rad_limits *l, struct rad_limit *rate,
                                                     struct rad_err *err);
 
 #include "tensor/mat.h" /* weight matrices in the format of their file */

@@ -47,12 +47,42 @@ INLINE vf v_set(float x)
     return x - (vf){0};
 }
 
-/* The first n floats, zeros behind them. */
+/* The first n < VW floats, zeros behind them. */
 INLINE vf v_load_first(const void *p, size_t n)
 {
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
     vf v = {0};
     memcpy(&v, p, n * sizeof(float));
     return v;
+#endif
+}
+
+INLINE void v_store_first(float *p, vf v, size_t n)
+{
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#else
+    memcpy(p, &v, n * sizeof(float));
+#endif
+}
+
+/* Of 2 VW floats those at even places, then those at odd ones. */
+INLINE void v_split(const float *p, float *to)
+{
+#if defined(__AVX512F__)
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512 a = v_load(p), b = v_load(p + VW);
+    v_store(to, _mm512_permutex2var_ps(a, even, b));
+    v_store(to + VW, _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b));
+#else
+    for (int i = 0; i < VW; i++) {
+        to[i] = p[2 * i];
+        to[VW + i] = p[2 * i + 1];
+    }
+#endif
 }
 
 INLINE vf v_bf16(const void *p)

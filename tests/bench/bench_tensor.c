@@ -145,12 +145,12 @@ static void attend(struct bench *b, int l, int32_t m, bool prefill)
                                    .q = b->qkv + (size_t)i * 3 * D,
                                    .ldq = 3 * D,
                                    .k = prefill ? b->qkv + D : kv + (size_t)i * KEYS * 2 * D,
-                                   .ldkv = prefill ? 3 * D : 2 * HEAD_DIM,
-                                   .ldh = prefill ? HEAD_DIM : KEYS * 2 * HEAD_DIM,
+                                   .ldkv = prefill ? 3 * D : HEAD_DIM,
+                                   .ldh = prefill ? HEAD_DIM : KEYS * HEAD_DIM,
                                    .n_see = prefill ? b->see : &all,
                                    .out = b->att + (size_t)i * D,
                                    .ldo = D};
-        a[i].v = a[i].k + (prefill ? D : HEAD_DIM); /* the cache has keys by head */
+        a[i].v = a[i].k + (prefill ? D : KEYS * D); /* the cache has keys by head */
     }
     rad_attend_many(b->gemm, a, prefill ? 1 : m);
 }

@@ -125,6 +125,51 @@ static enum rad_status generate(struct rad_err *err)
     return status;
 }
 
+/* A made-up model on two threads, and the limits beside it. */
+static enum rad_status make(struct rad_err *err)
+{
+    const struct rad_model_config config = {.card = {.name = "made",
+                                                     .n_layer = 2,
+                                                     .d_model = 32,
+                                                     .n_head = 2,
+                                                     .n_kv = 2,
+                                                     .d_head = 16,
+                                                     .ffn = 32,
+                                                     .vocab = 64,
+                                                     .n_ctx = 8,
+                                                     .tied = true,
+                                                     .max_hops = 2},
+                                            .rms_eps = 1e-5f,
+                                            .rope_theta = 10000.0};
+    struct rad_engine_options o = {.n_slot = 1, .threads = 2};
+    const struct rad_row row[2] = {{0, 1}, {0, 2}};
+    float logits[64];
+    rad_model *m = NULL;
+    rad_engine *e = NULL;
+    RAD_TRY(rad_route_parse(&o.route, "dense", 2, err));
+    RAD_TRY(rad_model_make(&m, &config, RAD_MAT_Q8_0, err));
+    enum rad_status status = rad_engine_open(&e, m, &o, err);
+    if (status == RAD_OK)
+        rad_engine_start(e, 0, 0);
+    if (status == RAD_OK)
+        status = rad_engine_forward(e, row, 2, RAD_ROUTE_EVAL, err);
+    if (status == RAD_OK)
+        status = rad_engine_logits(e, 1, 1, logits, err);
+    rad_engine_close(e);
+    rad_model_close(m);
+    return status;
+}
+
+static enum rad_status limits(struct rad_err *err)
+{
+    rad_limits *l = NULL;
+    struct rad_limit rate;
+    RAD_TRY(rad_limits_open(&l, 1 << 20, 2, err));
+    const enum rad_status status = rad_limits_gemm_bf16(l, &rate, err);
+    rad_limits_close(l);
+    return status;
+}
+
 static enum rad_status probe(struct rad_err *err)
 {
     const struct rad_probe_gemm gemm = {RAD_MAT_F32, 2, 8, 8};
@@ -143,6 +188,8 @@ const struct fault infer_faults[] = {
     {"rad_eval_run, KV project", evaluate_skipping, NULL},
     {"rad_skip_loss_run", skip_losses, NULL},
     {"rad_generate", generate, NULL},
+    {"rad_model_make", make, NULL},
+    {"rad_limits", limits, NULL},
     {"rad_probe", probe, NULL},
     {.name = NULL},
 };

@@ -195,11 +195,11 @@ static void heads_are_only_places(void)
         for (int32_t j = 0; j < NK; j++)
             for (int32_t h = 0; h < KV; h++)
                 for (int32_t i = 0; i < 2; i++)
-                    memcpy(t.apart + ((h * NK + j) * 2 + i) * f.d_head,
+                    memcpy(t.apart + ((i * KV + h) * NK + j) * f.d_head,
                            t.kv + (j * 2 * KV + i * KV + h) * f.d_head,
                            (size_t)f.d_head * sizeof(float));
-        a.k = t.apart, a.v = t.apart + f.d_head, a.ldkv = 2 * f.d_head;
-        a.ldh = 2 * NK * (size_t)f.d_head, a.out = t.got;
+        a.k = t.apart, a.v = t.apart + KV * NK * f.d_head, a.ldkv = f.d_head;
+        a.ldh = NK * (size_t)f.d_head, a.out = t.got;
         const size_t n = (size_t)(f.n_q * HEADS * f.d_head);
         rad_attend_many(g, &a, 1);
         CU_ASSERT_EQUAL(memcmp(t.want, t.got, n * sizeof(float)), 0);

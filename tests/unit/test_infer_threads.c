@@ -125,7 +125,49 @@ static void bfloat16_is_near_and_keeps_its_bits(void)
     rad_model_close(m);
 }
 
+struct losses {
+    float nll[LEN];
+    int n;
+};
+
+static enum rad_status keep_loss(void *ctx, const struct rad_trace_token *tok, int32_t target,
+                                 double depth, struct rad_err *e)
+{
+    struct losses *l = ctx;
+    (void)target;
+    (void)depth;
+    (void)e;
+    l->nll[l->n++] = tok->nll;
+    return RAD_OK;
+}
+
+/* One window for a pool of several threads: the engine has them all. */
+static void few_windows_keep_their_bits(void)
+{
+    const struct made_net net = wide_net(DIR "/few", false);
+    struct losses loss[3] = {{{0}, 0}};
+    int32_t id[LEN];
+    int64_t first[2] = {0, LEN};
+    const struct rad_tokens tokens = {id, first, 1};
+    rad_model *m = net_open_made(&net);
+    net_tokens(id, LEN, 8);
+    for (int i = 0; i < 3; i++) {
+        struct rad_eval_result r;
+        rad_pool *pool = NULL;
+        OK(rad_pool_open(&pool, 2 * i + 1, &err));
+        const struct rad_eval_options o = {net_options(m, "dense", RAD_KV_HOLE), false, pool};
+        const struct rad_eval_sinks sinks = {.token = keep_loss, .ctx = &loss[i]};
+        OK(rad_eval_run(m, &tokens, &o, &sinks, &r, &err));
+        CU_ASSERT_EQUAL(r.tokens, LEN - 1);
+        rad_pool_close(pool);
+        CU_ASSERT_EQUAL(loss[i].n, LEN);
+        CU_ASSERT_EQUAL(memcmp(&loss[0], &loss[i], sizeof loss[0]), 0);
+    }
+    rad_model_close(m);
+}
+
 CU_TestInfo infer_threads_tests[] = {
+    {"few windows keep their bits", few_windows_keep_their_bits},
     {"forward policies keep their bits", forward_policies_keep_their_bits},
     {"routed policies keep their bits", routed_policies_keep_their_bits},
     {"bfloat16 is near and keeps its bits", bfloat16_is_near_and_keeps_its_bits},

@@ -64,7 +64,27 @@ static void attention_takes_time(void)
     CU_ASSERT(prefill.best_s > 2.0 * decode.best_s);
 }
 
+static void limits_are_rates(void)
+{
+    for (int threads = 1; threads <= 2; threads++) {
+        rad_limits *l = NULL;
+        struct rad_limit bf16;
+        OK(rad_limits_open(&l, 3 << 20, threads, &err));
+        const struct rad_limit small = rad_limits_read(l, NULL, 10000),
+                               all = rad_limits_read(l, NULL, 1 << 30);
+        const struct rad_limit gemm = rad_limits_gemm(l);
+        OK(rad_limits_gemm_bf16(l, &bf16, &err));
+        const struct rad_limit each[] = {small, all, gemm, bf16};
+        for (int i = 0; i < 4; i++) {
+            CU_ASSERT(each[i].per_s > 1e5 && each[i].per_s < 1e14);
+            CU_ASSERT(each[i].per_cpu_s > 1e5 && each[i].per_cpu_s < 1e14);
+        }
+        rad_limits_close(l);
+    }
+}
+
 CU_TestInfo probe_tests[] = {
+    {"limits are rates", limits_are_rates},
     {"products take time", products_take_time},
     {"reading takes time", reading_takes_time},
     {"every vector operation takes time", every_vector_operation_takes_time},
