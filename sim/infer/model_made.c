@@ -112,6 +112,7 @@ static enum rad_status vectors(rad_model *m, struct rad_err *err)
     }
     if (m->turn != NULL)
         rad_rope_turn(&m->config, m->turn);
+    m->rope = m->config.rope_pairs ? rad_rope_pairs : rad_kernels()->rope;
     return RAD_OK;
 }
 
