@@ -23,8 +23,7 @@ struct job {
 /* Whether predicted token i is one of the n_wanted that are spread over all of them. */
 static bool wanted(const struct job *j, int64_t i)
 {
-    const double step = (double)j->n_wanted / (double)j->n_predicted;
-    return (int64_t)((double)(i + 1) * step) > (int64_t)((double)i * step);
+    return (i + 1) * j->n_wanted / j->n_predicted > i * j->n_wanted / j->n_predicted;
 }
 
 static void measure(struct rad_skip_loss *row, const struct rad_hop_stat *s)

@@ -83,13 +83,11 @@ static void write_axis(const struct residual *r, struct rad_buf *s)
         return;
     }
     for (size_t i = 0; i < r->traces->n; i++) {
-        const struct rad_card *card = &rad_trace_run(r->traces->trace[i])->card;
-        char label[128];
-        snprintf(label, sizeof label, "%.60s (%d layers)", card->name, card->n_layer);
         rad_buf_add(s, i == 0 ? "set xtics (" : ", ");
-        rad_chart_quote(s, label);
-        rad_buf_printf(s, " %zu%s", i, i + 1 == r->traces->n ? ") noenhanced\n" : "");
+        rad_chart_quote(s, rad_trace_run(r->traces->trace[i])->card.name);
+        rad_buf_printf(s, " %zu%s", i, i + 1 == r->traces->n ? ") noenhanced" : "");
     }
+    rad_buf_add(s, n > 5 ? " rotate by -20\n" : "\n");
 }
 
 static void write_script(const struct residual *r, const char *title, struct rad_buf *s)

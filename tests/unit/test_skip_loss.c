@@ -111,6 +111,8 @@ static void some_tokens_are_spread_evenly(void)
     rad_model *m = open_with(NULL);
     const struct rows all = tried(m, 1000, 1), some = tried(m, 6, 1), two = tried(m, 6, 2);
     CU_ASSERT_EQUAL(some.n, 6 * 2 * N_LAYER);
+    for (int64_t n = 1; n <= N_SEQ * (LEN - 1); n++) /* exactly as many as were asked for */
+        CU_ASSERT_EQUAL(tried(m, n, 1).n, (size_t)n * 2 * N_LAYER);
     CU_ASSERT(two.n == some.n && memcmp(&two, &some, sizeof some) == 0);
     for (size_t i = 0; i < some.n; i++) {
         const struct rad_skip_loss *s = &some.row[i];
