@@ -42,14 +42,14 @@ struct rad_shape {
 
 /* Formats of GGUF files in which a block of values of one row shares a scale (as in tensor/mat.h).
  */
-enum rad_block { RAD_BLOCK_NONE, RAD_BLOCK_Q8_0, RAD_BLOCK_Q4_0 };
+enum rad_block { RAD_BLOCK_NONE, RAD_BLOCK_Q8_0, RAD_BLOCK_Q4_0, RAD_BLOCK_Q6_K };
 
 /* One tensor of an open folder; everything it points to lives until rad_tensors_close. */
 struct rad_tensor {
     const char *name;
     const char *dtype_name; /* as in the file: "F32", "BF16", "I64" ... */
     enum rad_dtype dtype;   /* RAD_N_DTYPE for blocks and for formats that are no weights */
-    enum rad_block block;   /* RAD_BLOCK_NONE but for Q8_0 and Q4_0 */
+    enum rad_block block;   /* RAD_BLOCK_NONE but for Q8_0, Q4_0, Q6_K */
     struct rad_shape shape;
     int64_t n; /* elements */
     size_t bytes;
@@ -83,13 +83,14 @@ const struct rad_tensor *rad_tensors_find(const rad_tensors *t, const char *name
 /* The value of key in the metadata of a safetensors file (first shard), or NULL. */
 const char *rad_tensors_metadata(const rad_tensors *t, const char *key);
 
-/* The tensor called name, which must have this shape and be F32, F16, BF16, Q8_0 or Q4_0.
+/* The tensor called name, which must have this shape and be F32, F16, BF16, Q8_0, Q4_0 or
+ * Q6_K.
  * errors: RAD_E_RANGE (missing, or another shape), RAD_E_UNSUPPORTED (another format) */
 RAD_MUST_CHECK enum rad_status rad_tensors_get(const rad_tensors *t, const char *name,
                                                struct rad_shape shape,
                                                const struct rad_tensor **out, struct rad_err *err);
 
-/* Convert all elements to float; exact for all five formats. dst holds tensor->n floats.
+/* Convert all elements to float; exact for all six formats. dst holds tensor->n floats.
  * errors: RAD_E_UNSUPPORTED (another format) */
 RAD_MUST_CHECK enum rad_status rad_tensor_to_f32(float *dst, const struct rad_tensor *tensor,
                                                  struct rad_err *err);
@@ -204,7 +205,8 @@ typedef struct rad_tokenizer rad_tokenizer;
  *                                NFKC, NFKD, Prepend, Replace), words (ByteLevel, Split, Digits,
  *                                Metaspace), added tokens, and one BOS by TemplateProcessing
  *   vocab.json and merges.txt    bytes, as GPT-2 and OPT have them
- *   nothing                      bytes, if vocab is 256
+ *   nothing                      bytes, if vocab is 256, or else "none", like a .gguf file that
+ *                                says so: encoding fails and says what was expected
  * tokenizer_config.json and special_tokens_map.json beside them name BOS and EOS where the files do
  * not. Parts of a tokenizer.json that would change ids and are not known are refused. vocab is the
  * model's: no token id reaches it.
@@ -217,7 +219,7 @@ RAD_MUST_CHECK enum rad_status rad_tokenizer_open(rad_tokenizer **out, const cha
 RAD_MUST_CHECK enum rad_status rad_tokenizer_open_bytes(rad_tokenizer **out, struct rad_err *err);
 void rad_tokenizer_close(rad_tokenizer *tok); /* NULL is fine */
 
-const char *rad_tokenizer_kind(const rad_tokenizer *tok); /* "bytes", "sentencepiece" or "bpe" */
+const char *rad_tokenizer_kind(const rad_tokenizer *tok); /* bytes sentencepiece bpe none */
 int32_t rad_tokenizer_vocab(const rad_tokenizer *tok);    /* the model's */
 int32_t rad_tokenizer_bos(const rad_tokenizer *tok); /* what goes before a text; -1: nothing does */
 int32_t rad_tokenizer_eos(const rad_tokenizer *tok); /* -1: none is named */

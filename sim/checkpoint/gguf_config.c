@@ -292,8 +292,10 @@ static enum rad_status read_bias(const struct reader *r)
 /* The rows of the token table are the vocabulary; without a head of its own the model is tied. */
 static enum rad_status read_tensors(const struct reader *r)
 {
-    static const enum rad_dtype of_block[] = {
-        [RAD_BLOCK_NONE] = RAD_F32, [RAD_BLOCK_Q8_0] = RAD_INT8, [RAD_BLOCK_Q4_0] = RAD_INT4};
+    static const enum rad_dtype of_block[] = {[RAD_BLOCK_NONE] = RAD_F32,
+                                              [RAD_BLOCK_Q8_0] = RAD_INT8,
+                                              [RAD_BLOCK_Q4_0] = RAD_INT4,
+                                              [RAD_BLOCK_Q6_K] = RAD_INT8};
     const struct rad_tensor *embed = tensor(r, "token_embd.weight");
     const struct rad_tensor *down = tensor(r, "blk.0.ffn_down.weight");
     if (embed == NULL || embed->shape.n_dim != 2 || embed->shape.dim[0] > INT32_MAX)

@@ -35,7 +35,7 @@ static const struct tensor_type tensor_types[] = {
     [11] = OTHER("Q3_K", 256, 110),
     [12] = OTHER("Q4_K", 256, 144),
     [13] = OTHER("Q5_K", 256, 176),
-    [14] = OTHER("Q6_K", 256, 210),
+    [14] = {"Q6_K", 256, 210, RAD_N_DTYPE, RAD_BLOCK_Q6_K},
     [15] = OTHER("Q8_K", 256, 292),
     [16] = OTHER("IQ2_XXS", 256, 66),
     [17] = OTHER("IQ2_XS", 256, 74),
@@ -101,8 +101,8 @@ static enum rad_status take_tensor_type(struct rad_gguf_cursor *c, const struct 
         return RAD_OK;
     c->at -= 4;
     return rad_gguf_bad(c, RAD_E_UNSUPPORTED,
-                        "expected a known tensor type, best F32, F16, BF16, Q8_0 or Q4_0, but "
-                        "found number %" PRIu32,
+                        "expected a known tensor type, best F32, F16, BF16, Q8_0, Q4_0 or "
+                        "Q6_K, but found number %" PRIu32,
                         number);
 }
 

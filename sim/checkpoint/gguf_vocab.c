@@ -272,6 +272,9 @@ static enum rad_status read_file(const struct rad_gguf *g, rad_tokenizer *tok, c
     if (rad_gguf_find(g, KEY("model")) == NULL && tok->vocab == 256)
         return rad_tokenizer_fill_bytes(tok, err);
     RAD_TRY(rad_gguf_string(g, KEY("model"), &model, err));
+    if (rad_gguf_text_is(model, "none"))
+        return rad_tokenizer_fill_none(
+            tok, path, "'" KEY("model") "': expected 'gpt2' or 'llama' but found 'none'", err);
     const bool bpe = rad_gguf_text_is(model, "gpt2");
     if (!bpe && !rad_gguf_text_is(model, "llama"))
         return rad_fail(err, RAD_E_UNSUPPORTED,

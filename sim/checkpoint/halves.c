@@ -74,6 +74,21 @@ static void unpack_q4_0(float *dst, const struct rad_tensor *t)
     }
 }
 
+static void unpack_q6_k(float *dst, const struct rad_tensor *t)
+{
+    const unsigned char *b = t->data;
+    for (int64_t i = 0; i < t->n / 256; i++, b += 210) {
+        const float scale = f32_from_f16((uint16_t)(b[208] | b[209] << 8));
+        for (int j = 0; j < 256; j++) {
+            const int half = j / 128, p = j % 128 / 32, l = j % 32;
+            const int low = b[64 * half + 32 * (p % 2) + l] >> p / 2 * 4 & 15;
+            const int high = b[128 + 32 * half + l] >> 2 * p & 3;
+            const int part = b[192 + j / 16] < 128 ? b[192 + j / 16] : b[192 + j / 16] - 256;
+            dst[256 * i + j] = scale * (float)part * (float)((low | high << 4) - 32);
+        }
+    }
+}
+
 enum rad_status rad_tensor_to_f32(float *dst, const struct rad_tensor *tensor, struct rad_err *err)
 {
     if (tensor->n == 0)
@@ -88,6 +103,8 @@ enum rad_status rad_tensor_to_f32(float *dst, const struct rad_tensor *tensor, s
         unpack_q8_0(dst, tensor);
     else if (tensor->block == RAD_BLOCK_Q4_0)
         unpack_q4_0(dst, tensor);
+    else if (tensor->block == RAD_BLOCK_Q6_K)
+        unpack_q6_k(dst, tensor);
     else
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "tensor '%s': expected F32, F16 or BF16 but found %s", tensor->name,

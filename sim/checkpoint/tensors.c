@@ -293,7 +293,7 @@ enum rad_status rad_tensors_get(const rad_tensors *t, const char *name, struct r
     if (found->dtype == RAD_N_DTYPE && found->block == RAD_BLOCK_NONE)
         return rad_fail(err, RAD_E_UNSUPPORTED, "%s: tensor '%s': expected %s but found %s",
                         t->path, SHOW(name),
-                        t->n_shard == 0 ? "F32, F16, BF16, Q8_0 or Q4_0" : "F32, F16 or BF16",
+                        t->n_shard == 0 ? "F32, F16, BF16, Q8_0, Q4_0 or Q6_K" : "F32, F16 or BF16",
                         found->dtype_name);
     *out = found;
     return RAD_OK;

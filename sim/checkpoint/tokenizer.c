@@ -5,6 +5,7 @@
 #include "checkpoint/outside.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,10 +162,11 @@ static enum rad_status open_none(rad_tokenizer **out, const char *folder, int32_
                             folder, others[i]);
     if (vocab == 256)
         return rad_tokenizer_open_bytes(out, err);
-    return rad_fail(err, RAD_E_IO,
-                    "%s: expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt "
-                    "for a vocabulary of %" PRId32 " but found no tokenizer file",
-                    folder, vocab);
+    RAD_TRY(new_tokenizer(out, vocab, err));
+    return finish(out, rad_tokenizer_fill_none(*out, folder,
+                                               "expected tokenizer.model, tokenizer.json, or "
+                                               "vocab.json with merges.txt but found no tokenizer",
+                                               err));
 }
 
 enum rad_status rad_tokenizer_open(rad_tokenizer **out, const char *model, int32_t vocab,
@@ -314,6 +316,36 @@ bool rad_word_mark_inside(const char *text, size_t len)
 {
     return rad_word_end(text, text + len) != text + len;
 }
+
+/* ---- no vocabulary --------------------------------------------------------------------- */
+
+enum rad_status rad_tokenizer_fill_none(rad_tokenizer *tok, const char *path, const char *why,
+                                        struct rad_err *err)
+{
+    const size_t room = strlen(path) + strlen(why) + sizeof ": ";
+    tok->type = &rad_tokenizer_type_none;
+    tok->state = malloc(room);
+    if (tok->state == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "cannot allocate a tokenizer");
+    snprintf(tok->state, room, "%s: %s", path, why);
+    return RAD_OK;
+}
+
+static enum rad_status encode_none(const rad_tokenizer *tok, const struct rad_text *text,
+                                   struct rad_ids *out, struct rad_err *err)
+{
+    (void)text;
+    (void)out;
+    return rad_fail(err, RAD_E_UNSUPPORTED,
+                    "%s; without one a model takes token ids only (eval --tokens)",
+                    (const char *)tok->state);
+}
+
+const struct rad_tokenizer_type rad_tokenizer_type_none = {
+    .kind = "none",
+    .encode = encode_none,
+    .free = free,
+};
 
 /* ---- byte vocabulary ------------------------------------------------------------------- */
 

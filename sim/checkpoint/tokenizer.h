@@ -52,6 +52,7 @@ struct rad_tokenizer {
     unsigned char *flags;   /* [n_piece] RAD_TOKEN_* */
 };
 
+extern const struct rad_tokenizer_type rad_tokenizer_type_none;
 extern const struct rad_tokenizer_type rad_tokenizer_type_bytes;
 extern const struct rad_tokenizer_type rad_tokenizer_type_spm;
 extern const struct rad_tokenizer_type rad_tokenizer_type_bpe;
@@ -84,6 +85,11 @@ RAD_MUST_CHECK enum rad_status rad_tokenizer_room(rad_tokenizer *tok, int32_t n,
 
 /* Make tok, which is new and of 256 ids, one of bytes. errors: RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_tokenizer_fill_bytes(rad_tokenizer *tok, struct rad_err *err);
+
+/* Make tok, which is new, one that encodes nothing: "PATH: WHY" is its message.
+ * errors: RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_tokenizer_fill_none(rad_tokenizer *tok, const char *path,
+                                                       const char *why, struct rad_err *err);
 
 /* Append one id; the room grows by doubling. errors: RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_ids_add(struct rad_ids *ids, int32_t id, struct rad_err *err);

@@ -74,8 +74,9 @@ static enum rad_mat_type type_of(const struct rad_tensor *t)
 {
     static const enum rad_mat_type plain[RAD_N_DTYPE] = {
         [RAD_F32] = RAD_MAT_F32, [RAD_F16] = RAD_MAT_F16, [RAD_BF16] = RAD_MAT_BF16};
-    static const enum rad_mat_type blocks[] = {
-        [RAD_BLOCK_Q8_0] = RAD_MAT_Q8_0, [RAD_BLOCK_Q4_0] = RAD_MAT_Q4_0};
+    static const enum rad_mat_type blocks[] = {[RAD_BLOCK_Q8_0] = RAD_MAT_Q8_0,
+                                               [RAD_BLOCK_Q4_0] = RAD_MAT_Q4_0,
+                                               [RAD_BLOCK_Q6_K] = RAD_MAT_Q6_K};
     return t->block != RAD_BLOCK_NONE ? blocks[t->block] : plain[t->dtype];
 }
 

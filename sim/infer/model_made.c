@@ -139,13 +139,13 @@ enum rad_status rad_model_make(rad_model **out, const struct rad_model_config *c
     const struct rad_card *c = &config->card;
     *out = NULL;
     if (c->post_norm || c->embed_dim > 0 || c->embed_norm || c->alibi || c->patch > 0 ||
-        c->router_hidden > 0)
+        c->router_hidden > 0 || type > RAD_MAT_Q4_0)
         return rad_fail(err, RAD_E_UNSUPPORTED,
-                        "model '%s': made-up weights for plain decoders only", c->name);
-    if (type >= RAD_MAT_Q8_0 &&
-        (c->d_model % 32 != 0 || c->ffn % 32 != 0 || c->n_head * c->d_head % 32 != 0))
-        return rad_fail(err, RAD_E_ARG, "model '%s': %s needs widths that are multiples of 32",
-                        c->name, rad_mat_type_name(type));
+                        "model '%s': made-up weights for plain decoders only, up to Q4_0", c->name);
+    const int32_t block = rad_mat_block(type);
+    if (c->d_model % block != 0 || c->ffn % block != 0 || c->n_head * c->d_head % block != 0)
+        return rad_fail(err, RAD_E_ARG, "model '%s': %s needs widths that are multiples of %d",
+                        c->name, rad_mat_type_name(type), block);
     rad_model *m = calloc(1, sizeof *m);
     if (m == NULL)
         return rad_fail(err, RAD_E_NOMEM, "model: out of memory");

@@ -56,14 +56,20 @@ const char *rad_mat_kernels_name(void)
 
 const char *rad_mat_type_name(enum rad_mat_type type)
 {
-    static const char *const names[RAD_N_MAT_TYPE] = {"F32", "F16", "BF16", "Q8_0", "Q4_0"};
+    static const char *const names[RAD_N_MAT_TYPE] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q6_K"};
     return names[type];
+}
+
+int32_t rad_mat_block(enum rad_mat_type type)
+{
+    static const int32_t block[RAD_N_MAT_TYPE] = {1, 1, 1, 32, 32, 256};
+    return block[type];
 }
 
 size_t rad_mat_row_bytes(enum rad_mat_type type, int32_t n_in)
 {
-    static const size_t per_32[RAD_N_MAT_TYPE] = {128, 64, 64, 34, 18};
-    return (size_t)n_in * per_32[type] / 32;
+    static const size_t per_256[RAD_N_MAT_TYPE] = {1024, 512, 512, 272, 144, 210};
+    return (size_t)n_in * per_256[type] / 256;
 }
 
 void rad_mat_row(const struct rad_mat *w, int32_t i, float *out)

@@ -14,13 +14,18 @@
 
 /* Q8_0, Q4_0: blocks of 32 values of one row, a float16 scale before them (ggml-quants: 34 bytes
  * with int8 q, value = scale q; 18 bytes with nibbles, value j in the low half of byte j, value
- * 16 + j in the high half, value = scale (q - 8)). n_in is a multiple of 32 for both. */
+ * 16 + j in the high half, value = scale (q - 8)). n_in is a multiple of 32 for both.
+ * Q6_K: blocks of 256 in 210 bytes: low four bits [128], high two bits [64], an int8 scale per 16
+ * values [16], a float16 scale of these; value = scale scale_16 (q - 32). Of each half of a block,
+ * 32 p + l (p < 4, l < 32) has its low bits in byte 32 (p % 2) + l, upper half for p >= 2, and its
+ * high bits in byte l, from bit 2 p on. n_in is a multiple of 256. For heads: not tuned. */
 enum rad_mat_type {
     RAD_MAT_F32,
     RAD_MAT_F16,
     RAD_MAT_BF16,
     RAD_MAT_Q8_0,
     RAD_MAT_Q4_0,
+    RAD_MAT_Q6_K,
     RAD_N_MAT_TYPE
 };
 
@@ -35,6 +40,7 @@ typedef struct rad_gemm rad_gemm;
 
 const char *rad_mat_kernels_name(void); /* "avx512": the build in use */
 const char *rad_mat_type_name(enum rad_mat_type type);
+int32_t rad_mat_block(enum rad_mat_type type); /* n_in is a multiple of it */
 size_t rad_mat_row_bytes(enum rad_mat_type type, int32_t n_in);
 /* Row i as float32: out[n_in]. For embeddings. */
 void rad_mat_row(const struct rad_mat *w, int32_t i, float *out);

@@ -28,11 +28,11 @@ struct tile {
     int32_t lines;                    /* how many cache lines of it per step of k */
 };
 
-/* Bytes of k values, k a multiple of 32 for blocks. */
+/* Bytes of k values, k a multiple of 256. */
 INLINE size_t bytes_of(enum rad_mat_type type, size_t k)
 {
-    static const uint8_t per_32[RAD_N_MAT_TYPE] = {128, 64, 64, Q8_BYTES, Q4_BYTES};
-    return k * per_32[type] / QUANT;
+    static const uint16_t per_256[RAD_N_MAT_TYPE] = {1024, 512, 512, 272, 144, Q6_BYTES};
+    return k / SUPER * per_256[type];
 }
 
 /* Whole blocks: products without the scale are summed up first, then scaled once. Returns k. */
@@ -326,7 +326,7 @@ INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
 
 INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)
 {
-    const bool blocks = type == RAD_MAT_Q8_0 || type == RAD_MAT_Q4_0;
+    const bool blocks = type >= RAD_MAT_Q8_0;
     if (s->m == 1 && !blocks)
         rows_in_turn(type, s);
     else if (s->m <= 2)
@@ -353,11 +353,12 @@ MAT_KERNEL(f16, RAD_MAT_F16)
 MAT_KERNEL(bf16, RAD_MAT_BF16)
 MAT_KERNEL(q8_0, RAD_MAT_Q8_0)
 MAT_KERNEL(q4_0, RAD_MAT_Q4_0)
+MAT_KERNEL(q6_k, RAD_MAT_Q6_K)
 
 const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA);
 const struct rad_mat_kernels MAT_CAT(rad_mat_kernels_, ISA) = {
     .name = ISA_NAME,
     .mix = mix,
-    .mul = {mul_f32, mul_f16, mul_bf16, mul_q8_0, mul_q4_0},
-    .row = {row_f32, row_f16, row_bf16, row_q8_0, row_q4_0},
+    .mul = {mul_f32, mul_f16, mul_bf16, mul_q8_0, mul_q4_0, mul_q6_k},
+    .row = {row_f32, row_f16, row_bf16, row_q8_0, row_q4_0, row_q6_k},
 };

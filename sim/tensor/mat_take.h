@@ -5,7 +5,17 @@
 #include "tensor/mat_impl.h"
 #include "tensor/vec.h"
 
-enum { QUANT = 32, Q8_BYTES = 34, Q4_BYTES = 18 };
+enum { QUANT = 32, Q8_BYTES = 34, Q4_BYTES = 18, SUPER = 256, Q6_BYTES = 210 };
+
+/* Values at..at+VW of a block of 256, at a multiple of VW. */
+INLINE vf take_q6(const uint8_t *block, size_t at)
+{
+    const size_t half = at / 128, p = at % 128 / 32, l = at % 32;
+    const vi low = v_bytes(block + 64 * half + 32 * (p % 2) + l) >> (int)(p / 2 * 4) & 15;
+    const vi high = v_bytes(block + 128 + 32 * half + l) >> (int)(2 * p) & 3;
+    const vf q = __builtin_convertvector((low | high << 4) - 32, vf);
+    return v_f16_all(block + 208) * (float)(int8_t)block[192 + at / 16] * q;
+}
 
 /* Values k..k+VW of a row; k is a multiple of VW. */
 INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
@@ -23,6 +33,8 @@ INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
         const uint8_t *block = row + k / QUANT * Q4_BYTES;
         return v_f16_all(block) * v_nibble(block + 2 + k % 16, k % QUANT >= 16);
     }
+    case RAD_MAT_Q6_K:
+        return take_q6(row + k / SUPER * Q6_BYTES, k % SUPER);
     default:
         return v_load(row + 4 * k);
     }
@@ -32,6 +44,8 @@ INLINE vf take(enum rad_mat_type type, const uint8_t *row, size_t k)
 INLINE vf take_first(enum rad_mat_type type, const uint8_t *row, size_t k, size_t n)
 {
     uint8_t copy[2 * VW] = {0};
+    if (type >= RAD_MAT_Q8_0) /* rows are whole blocks */
+        return (vf){0};
     if (type == RAD_MAT_F32)
         return v_load_first(row + 4 * k, n);
     memcpy(copy, row + 2 * k, 2 * n);

@@ -21,14 +21,16 @@ import arch_vectors as arch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VOCAB, N_TOKEN, N_CTX = arch.VOCAB, arch.N_TOKEN, arch.N_CTX
-NUMBERS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
+NUMBERS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "Q6_K": 14, "BF16": 30}
 VERSIONS = {"F32": 3, "F16": 2, "BF16": 3, "Q8_0": 2, "Q4_0": 3}
+WIDE = {"Q6_K": 3}  # types with blocks of 256
 
 
 class Stream(arch.Maker):
     """A tensor's bytes and values. Plain types: offset + scale (k - 8) / 8 with k = step % 16.
     Q8_0: per 32 values a float16 scale / 128 (1 + step % 4 / 4), then int8 of step % 256. Q4_0: a
-    float16 scale / 8 (1 + step % 4 / 4), then 16 bytes of step % 256."""
+    float16 scale / 8 (1 + step % 4 / 4), then 16 bytes of step % 256. Q6_K: per 256 values 192
+    bytes of step % 256, 16 of step % 128 - 64, a float16 scale / 1024 (1 + step % 4 / 4)."""
 
     def plain(self, n, offset, scale, kind):
         x = np.array([offset + scale * (self.step() % 16 - 8) / 8 for _ in range(n)])
@@ -38,7 +40,25 @@ class Stream(arch.Maker):
             data = x.astype({"F32": "<f4", "F16": "<f2"}[kind]).tobytes()
         return x, data
 
+    def superblocks(self, n, scale):
+        x, data = [], b""
+        for _ in range(n // 256):
+            raw = bytes(self.step() % 256 for _ in range(192))
+            parts = [self.step() % 128 - 64 for _ in range(16)]
+            d = scale / 1024 * (1 + self.step() % 4 / 4)
+            data += raw + struct.pack("<16be", *parts, d)
+            low, high = np.frombuffer(raw[:128], "u1"), np.frombuffer(raw[128:], "u1")
+            for half in range(2):
+                two = low[64 * half:64 * half + 64]
+                bits = high[32 * half:32 * half + 32]
+                q = np.concatenate([two & 15, two >> 4]).astype(int)
+                q += np.concatenate([bits >> s & 3 for s in (0, 2, 4, 6)]).astype(int) * 16
+                x.append(d * (q - 32) * np.repeat(parts[8 * half:8 * half + 8], 16))
+        return np.concatenate(x), data
+
     def blocks(self, n, scale, kind):
+        if kind == "Q6_K":
+            return self.superblocks(n, scale)
         x, data = [], b""
         for _ in range(n // 32):
             d = scale / (128 if kind == "Q8_0" else 8) * (1 + self.step() % 4 / 4)
@@ -73,6 +93,7 @@ class Model:
 
     def __init__(self, name, seed, keys):
         self.name, self.seed, self.keys, self.tensors = name, seed, keys, []
+        self.versions = VERSIONS
 
     def vector(self, name, n, offset=0.0):
         self.tensors.append((name, (n,), "vector", offset, 0.25))
@@ -109,7 +130,7 @@ class Model:
             if what == "literal":
                 x = np.array(offset, "<f4")
                 raw = x.tobytes()
-            elif use in ("Q8_0", "Q4_0"):
+            elif use[0] == "Q":
                 x, raw = stream.blocks(n, scale, use)
             else:
                 x, raw = stream.plain(n, offset, scale, use)
@@ -119,7 +140,7 @@ class Model:
             infos += b"".join(struct.pack("<Q", s) for s in reversed(shape))
             infos += struct.pack("<IQ", NUMBERS[use], len(data))
             data += raw
-        head = b"GGUF" + struct.pack("<IQQ", VERSIONS[kind], len(self.tensors), len(self.keys))
+        head = b"GGUF" + struct.pack("<IQQ", self.versions[kind], len(self.tensors), len(self.keys))
         head += b"".join(pair(*k) for k in self.keys) + infos
         return head + b"\0" * (-len(head) % 32) + data, values
 
@@ -302,7 +323,11 @@ MODELS = [
     gpt2_model("gpt2", 505, {"n_embd": 32, "n_layer": 3, "n_head": 4, "layer_norm_epsilon": 1e-5}),
     bloom_model("bloom", 506, {"hidden_size": 96, "n_layer": 2, "n_head": 6,
                                "layer_norm_epsilon": 1e-5}),
+    llama_model("llama-wide", 507, dict(LLAMA, hidden_size=256, num_hidden_layers=2,
+                                        intermediate_size=256, num_attention_heads=4,
+                                        num_key_value_heads=4), "llama"),
 ]
+MODELS[-1][0].versions = WIDE
 
 
 def vectors():
@@ -312,7 +337,7 @@ def vectors():
         tokens = [stream.step() % VOCAB for _ in range(N_TOKEN)]
         lines += m.lines()
         lines.append("tokens\t" + " ".join(str(t) for t in tokens))
-        for kind, version in VERSIONS.items():
+        for kind, version in m.versions.items():
             data, values = m.make(kind)
             z = forward(Undone(undo(values)), config, "", tokens)
             lines.append("file\t%s\t%d\t%016x" % (kind, version, fnv(data)))
@@ -324,7 +349,7 @@ def main():
     path = os.path.join(HERE, "gguf_vectors.tsv")
     if "--write" in sys.argv[1:]:
         for m, _, _, _ in MODELS:
-            for kind in VERSIONS:
+            for kind in m.versions:
                 file = os.path.join(sys.argv[-1], "%s-%s.gguf" % (m.name, kind))
                 with open(file, "wb") as f:
                     f.write(m.make(kind)[0])

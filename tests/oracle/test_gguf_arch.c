@@ -34,7 +34,7 @@ struct variant { /* a file of a model */
 static const struct {
     const char *word;
     uint32_t number;
-} kinds[] = {{"F32", 0}, {"F16", 1}, {"Q4_0", 2}, {"Q8_0", 8}, {"BF16", 30}};
+} kinds[] = {{"F32", 0}, {"F16", 1}, {"Q4_0", 2}, {"Q8_0", 8}, {"Q6_K", 14}, {"BF16", 30}};
 
 /* ---- tensors from the stream --------------------------------------------------------------- */
 
@@ -72,11 +72,23 @@ static void put_block(struct rad_buf *to, const char *kind, double scale, uint64
         gguf_put(to, step(x) % 256, 1);
 }
 
+static void put_superblock(struct rad_buf *to, double scale, uint64_t *x)
+{
+    for (int i = 0; i < 192; i++)
+        gguf_put(to, step(x) % 256, 1);
+    for (int i = 0; i < 16; i++)
+        gguf_put(to, (step(x) % 128 + 192) & 255, 1);
+    gguf_put(to, half_of((float)(scale / 1024 * (1 + step(x) % 4 / 4.0))), 2);
+}
+
 static void put_stream(struct rad_buf *to, const char *kind, const struct line *t, int64_t n,
                        uint64_t *x)
 {
     const double offset = atof(t->field[3]), scale = atof(t->field[4]);
-    if (kind[0] == 'Q')
+    if (strcmp(kind, "Q6_K") == 0)
+        for (int64_t i = 0; i < n / 256; i++)
+            put_superblock(to, scale, x);
+    else if (kind[0] == 'Q')
         for (int64_t i = 0; i < n / 32; i++)
             put_block(to, kind, scale, x);
     else
@@ -220,7 +232,7 @@ static void check_numbers(struct model *m, const struct variant *v)
 
 static void files_match_the_reference(void)
 {
-    CU_ASSERT_EQUAL(each_file(check_numbers), 35);
+    CU_ASSERT_EQUAL(each_file(check_numbers), 36);
 }
 
 /* Every tensor is needed but a head of its own, divisors and biases, and is named when missing. */
@@ -241,7 +253,7 @@ static void check_missing(struct model *m, const struct variant *v)
 
 static void missing_tensors_are_named(void)
 {
-    CU_ASSERT_EQUAL(each_file(check_missing), 35);
+    CU_ASSERT_EQUAL(each_file(check_missing), 36);
 }
 
 CU_TestInfo gguf_arch_tests[] = {

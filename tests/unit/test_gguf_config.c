@@ -254,14 +254,14 @@ static void other_tensor_types_are_named(void)
     struct gguf_make m = llama("");
     const struct rad_tensor *found = NULL;
     rad_tensors *t = NULL;
-    static const unsigned char q6[210];
-    gguf_tensor(&m, "w", 14, 1, (uint64_t[]){256}, q6, sizeof q6);
+    static const unsigned char q5[176];
+    gguf_tensor(&m, "w", 13, 1, (uint64_t[]){256}, q5, sizeof q5);
     gguf_end(&m, FILE_NAME);
     OK(rad_tensors_open(&t, FILE_NAME, &err));
     CU_ASSERT_EQUAL(rad_tensors_count(t), 3);
     CU_ASSERT_PTR_NULL(rad_tensors_metadata(t, "format"));
     REFUSES(rad_tensors_get(t, "w", (struct rad_shape){1, {256}}, &found, &err), RAD_E_UNSUPPORTED,
-            "tensor 'w': expected F32, F16, BF16, Q8_0 or Q4_0 but found Q6_K");
+            "tensor 'w': expected F32, F16, BF16, Q8_0, Q4_0 or Q6_K but found Q5_K");
     rad_tensors_close(t);
 }
 

@@ -308,7 +308,7 @@ static void unknown_tensor_types_are_refused(void)
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         refuses_tensor(
             "w", none[i], 1, (uint64_t[]){6}, RAD_E_UNSUPPORTED,
-            "tensor 'w': expected a known tensor type, best F32, F16, BF16, Q8_0 or Q4_0");
+            "tensor 'w': expected a known tensor type, best F32, F16, BF16, Q8_0, Q4_0 or Q6_K");
 }
 
 /* The data offset of the last tensor of m becomes x. */

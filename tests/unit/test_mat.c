@@ -57,6 +57,23 @@ static uint16_t small_f16(uint32_t *s) /* 2^-3 .. 2, any sign, or subnormal or z
                        : (uint16_t)((r & 0x83ff) | (12 + r / 2048 % 4) << 10);
 }
 
+/* Value j of a Q6_K block of zeros. */
+static double put_q6(uint8_t *block, int32_t j, uint32_t *s)
+{
+    uint16_t h = (uint16_t)(0x0c00 + draw(s) % 1024); /* about 1/3000 */
+    const int32_t half = j / 128, quarter = j / 32 % 4, l = j % 32;
+    const uint32_t q = draw(s) % 64;
+    if (j == 0)
+        memcpy(block + 208, &h, 2);
+    memcpy(&h, block + 208, 2);
+    if (j % 16 == 0)
+        block[192 + j / 16] = (uint8_t)draw(s);
+    const int part = (int8_t)block[192 + j / 16];
+    block[64 * half + l + (quarter % 2 ? 32 : 0)] |= (uint8_t)((q & 15) << (quarter < 2 ? 0 : 4));
+    block[128 + 32 * half + l] |= (uint8_t)(q >> 4 << (2 * quarter));
+    return f16_value(h) * part * ((int)q - 32);
+}
+
 static void put_value(struct made_mat *m, uint8_t *row, double *value, int32_t j, uint32_t *s)
 {
     const float f = (float)draw(s) / 8388608.0f - 1.0f;
@@ -78,6 +95,9 @@ static void put_value(struct made_mat *m, uint8_t *row, double *value, int32_t j
         memcpy(row + 2 * j, &h, 2);
         value[j] = ldexp(bits >> 31 ? -1.0 : 1.0, (int)(bits >> 23 & 255) - 134) *
                    (128 + (bits >> 16 & 127));
+        return;
+    case RAD_MAT_Q6_K:
+        value[j] = put_q6(row + j / 256 * 210, j % 256, s);
         return;
     default:
         break;
@@ -162,7 +182,8 @@ static void strips_match(void)
         for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
             for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
                 const int32_t m = size[i][0], n = size[i][1];
-                const int32_t k = type >= RAD_MAT_Q8_0 ? (size[i][2] + 31) / 32 * 32 : size[i][2];
+                const int32_t block = rad_mat_block((enum rad_mat_type)type);
+                const int32_t k = (size[i][2] + block - 1) / block * block;
                 struct made_mat w;
                 mat_open(&w, (enum rad_mat_type)type, n, k);
                 float *x = floats((size_t)m * (size_t)k, 5), *bias = floats((size_t)n, 6);
@@ -190,7 +211,7 @@ static void strips_match(void)
 
 static void rows_widen(void)
 {
-    enum { N = 5, K = 160 };
+    enum { N = 5, K = 256 };
     const struct rad_mat_kernels *table[3];
     const int n_table = tables(table);
     for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
@@ -235,7 +256,7 @@ static void halves_widen(void)
 static void threads_keep_the_bits(void)
 {
     static const int32_t rows[] = {1, 4, 9, 140};
-    enum { K = 1056, N = 700, N2 = 301 };
+    enum { N = 700, N2 = 301 };
     rad_gemm *g[3] = {NULL};
     for (int t = 0; t < 3; t++) {
         OK(rad_gemm_open(&g[t], RAD_GEMM_F32, &err));
@@ -244,11 +265,12 @@ static void threads_keep_the_bits(void)
     CU_ASSERT(rad_gemm_pool(g[0]) == NULL && rad_pool_size(rad_gemm_pool(g[2])) == 3);
     for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
         struct made_mat w, w2;
-        mat_open(&w, (enum rad_mat_type)type, N, K);
-        mat_open(&w2, RAD_MAT_F32, N2, K);
+        const int32_t k = type == RAD_MAT_Q6_K ? 1024 : 1056;
+        mat_open(&w, (enum rad_mat_type)type, N, k);
+        mat_open(&w2, RAD_MAT_F32, N2, k);
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
             const int32_t m = rows[i];
-            float *x = floats((size_t)m * K, 8), *bias = floats(N, 9);
+            float *x = floats((size_t)m * (size_t)k, 8), *bias = floats(N, 9);
             const size_t bytes = (size_t)m * (N + N2) * sizeof(float);
             float *y[3];
             for (int t = 0; t < 3; t++) {

@@ -41,7 +41,7 @@ static void run(const rad_model *m, int32_t chunk, float *nll)
 static void every_format_runs(void)
 {
     for (int gpt2 = 0; gpt2 < 2; gpt2++)
-        for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
+        for (int type = 0; type <= RAD_MAT_Q4_0; type++) {
             const struct rad_model_config c = small(gpt2 > 0);
             float whole[N], fed[N];
             rad_model *m = NULL;

@@ -98,13 +98,18 @@ static void bytes_are_ids(void)
 static void folders_choose_their_tokenizer(void)
 {
     rad_tokenizer *tok = NULL;
+    struct rad_ids ids;
     fresh();
     OK(rad_tokenizer_open(&tok, DIR, 256, &err));
     CU_ASSERT_STRING_EQUAL(rad_tokenizer_kind(tok), "bytes");
     rad_tokenizer_close(tok);
-    REFUSES(rad_tokenizer_open(&tok, DIR, 512, &err), RAD_E_IO,
-            DIR ": expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt for a "
-                "vocabulary of 512 but found no tokenizer file");
+    OK(rad_tokenizer_open(&tok, DIR, 512, &err));
+    CU_ASSERT_STRING_EQUAL(rad_tokenizer_kind(tok), "none");
+    REFUSES(rad_tokenizer_encode(tok, &(struct rad_text){.data = "a", .len = 1}, &ids, &err),
+            RAD_E_UNSUPPORTED,
+            DIR ": expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt but "
+                "found no tokenizer; without one a model takes token ids only (eval --tokens)");
+    rad_tokenizer_close(tok);
     write_file(DIR "/vocab.txt", "");
     REFUSES(rad_tokenizer_open(&tok, DIR, 256, &err), RAD_E_UNSUPPORTED,
             DIR ": expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt but "
