@@ -238,6 +238,16 @@ struct rad_profile {
     double *influence; /* [n_row / 2] of each layer; NaN without rad_profiler_add_block */
 };
 
+/* What was published of a checkpoint of this family and shape, to hold a profile against; NULL:
+ * nothing. The paper does not say which reading of the ratio it took, nor whether it pools
+ * sublayers: attention and MLP of all layers and tokens are pooled here. */
+struct rad_published_ratio {
+    const char *model;
+    double median;
+    const char *source;
+};
+const struct rad_published_ratio *rad_published_ratio(const struct rad_model_config *config);
+
 typedef struct rad_profiler rad_profiler;
 
 RAD_MUST_CHECK enum rad_status rad_profiler_open(rad_profiler **out, int32_t n_layer,

@@ -122,6 +122,28 @@ enum rad_status rad_profiler_add_block(void *profiler, const struct rad_trace_to
     return RAD_OK;
 }
 
+/* ---- published ----------------------------------------------------------------------------- */
+
+const struct rad_published_ratio *rad_published_ratio(const struct rad_model_config *config)
+{
+#define RADIAL_NETWORKS "Dotzel et al., arXiv 2404.04900"
+    static const struct row {
+        const char *family;
+        int32_t n_layer, d_model;
+        struct rad_published_ratio ratio;
+    } rows[] = {
+        {"opt", 12, 768, {"OPT-125M", 0.20, RADIAL_NETWORKS}},
+        {"opt", 64, 9216, {"OPT-66B", 0.059, RADIAL_NETWORKS}},
+        {"vit", 32, 1280, {"ViT-Huge", 0.07, RADIAL_NETWORKS}},
+    };
+    const struct rad_card *c = &config->card;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(config->model_type, rows[i].family) == 0 && c->n_layer == rows[i].n_layer &&
+            c->d_model == rows[i].d_model)
+            return &rows[i].ratio;
+    return NULL;
+}
+
 /* ---- quantiles ----------------------------------------------------------------------------- */
 
 /* Of measure k over samples first..first+n, pooled; scratch holds all of their values. */

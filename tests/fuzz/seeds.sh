@@ -92,6 +92,18 @@ fuzz_hw)
         cp "$file" "$dir/"
     done
     ;;
+fuzz_folder)
+    # The first byte chooses which file of the folder the others are.
+    printf '\x00{"metadata":{"total_size":16},"weight_map":{"x":"a.safetensors","y":"b.safetensors"}}' > "$dir/seed-0"
+    printf '\x01{"do_resize":true,"size":{"height":4,"width":4},"resample":2,"do_rescale":true,"rescale_factor":0.5,"do_normalize":true,"image_mean":[0.5,0.5,0.5],"image_std":[0.5,0.5,0.5]}' \
+        > "$dir/seed-1"
+    printf '\x02abc\n' > "$dir/seed-2"
+    {
+        printf "\\x03\\x93NUMPY\\x01\\x00\\x76\\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4, 4), }"
+        printf '%58s\n' ''
+        head -c 192 /dev/zero
+    } > "$dir/seed-3"
+    ;;
 fuzz_safetensors)
     # The first two bytes choose the length of the header.
     printf '\x5d\x00{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"__metadata__":{"format":"pt"},"b":1 }01234567' \

@@ -60,7 +60,31 @@ static void influence_is_one_minus_the_mean_cosine(void)
     rad_model_close(m);
 }
 
+/* By family and shape: the paper has OPT-125M and OPT-66B, not OPT-350M nor a GPT-2 of that shape.
+ */
+static void published_ratios_are_found_by_shape(void)
+{
+    static const struct {
+        const char *family;
+        int32_t n_layer, d_model;
+        double median; /* 0: none */
+    } rows[] = {{"opt", 12, 768, 0.20},
+                {"opt", 64, 9216, 0.059},
+                {"vit", 32, 1280, 0.07},
+                {"opt", 24, 1024, 0.0},
+                {"gpt2", 12, 768, 0.0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rad_model_config c = {
+            .card = {.n_layer = rows[i].n_layer, .d_model = rows[i].d_model}};
+        snprintf(c.model_type, sizeof c.model_type, "%s", rows[i].family);
+        const struct rad_published_ratio *p = rad_published_ratio(&c);
+        CU_ASSERT_EQUAL(p == NULL, rows[i].median <= 0.0);
+        CU_ASSERT(p == NULL || fabs(p->median - rows[i].median) < 1e-9);
+    }
+}
+
 CU_TestInfo infer_block_tests[] = {
+    {"published ratios are found by shape", published_ratios_are_found_by_shape},
     {"influence is one minus the mean cosine", influence_is_one_minus_the_mean_cosine},
     CU_TEST_INFO_NULL,
 };
