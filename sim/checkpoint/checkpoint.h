@@ -60,11 +60,12 @@ struct rad_tensor {
 typedef struct rad_tensors rad_tensors;
 
 /* Open the weights at path: a folder with model.safetensors or model.safetensors.index.json and
- * its shards, or one .safetensors or .gguf file. The files are mapped, not read: they must not be
- * shortened while open (writing beside and renaming, as rad_tensors_write does, is safe). errors:
- * RAD_E_IO, RAD_E_PARSE (malformed, or a Git-LFS pointer), RAD_E_RANGE (over a limit: header 16
- * MiB, of GGUF 64 MiB, 65536 tensors, 4 dimensions, names of 256 bytes), RAD_E_UNSUPPORTED (GGUF:
- * another version, big endian), RAD_E_NOMEM */
+ * its shards, or else pytorch_model.bin or its index and shards (files of torch.save; their pickles
+ * are read, not run), or one file of these kinds or .gguf. The files are mapped, not read: they
+ * must not be shortened while open (writing beside and renaming, as rad_tensors_write does, is
+ * safe). errors: RAD_E_IO, RAD_E_PARSE (malformed, or a Git-LFS pointer), RAD_E_RANGE (over a
+ * limit: header 16 MiB, of GGUF 64 MiB, 65536 tensors, 4 dimensions, names of 256 bytes),
+ * RAD_E_UNSUPPORTED (GGUF: another version, big endian), RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_tensors_open(rad_tensors **out, const char *path,
                                                 struct rad_err *err);
 void rad_tensors_close(rad_tensors *t); /* NULL is fine */

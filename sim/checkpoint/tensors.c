@@ -2,6 +2,7 @@
 #include "checkpoint/gguf.h"
 #include "checkpoint/outside.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/torch.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,8 +11,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char single_name[] = "model.safetensors";
-static const char index_name[] = "model.safetensors.index.json";
+/* What a folder may hold, the first that is there: one file, or the index of its shards. */
+static const struct layout {
+    const char *single, *index, *ending;
+} layouts[] = {{"model.safetensors", "model.safetensors.index.json", ".safetensors"},
+               {"pytorch_model.bin", "pytorch_model.bin.index.json", ".bin"}};
 enum { MAX_SHARDS = 1024 };
 
 /* One mapped file. */
@@ -19,11 +23,15 @@ struct shard {
     char *name; /* as in the index, or the path of a single file */
     struct rad_map map;
     struct rad_st st;
+    struct rad_torch torch;    /* one of both is empty */
+    struct rad_tensor *tensor; /* [n], of either */
+    size_t n;
 };
 
 struct rad_tensors {
-    char *path;          /* for messages */
-    struct shard *shard; /* NULL for GGUF */
+    char *path;                  /* for messages */
+    const struct layout *layout; /* of shards */
+    struct shard *shard;         /* NULL for GGUF */
     size_t n_shard;
     struct rad_gguf gguf;      /* empty for safetensors */
     struct rad_tensor *tensor; /* [n], in the order of names */
@@ -35,7 +43,13 @@ static enum rad_status open_shard(struct shard *s, const char *path, struct rad_
 {
     RAD_TRY(rad_map_open(&s->map, path, "a safetensors file", err));
     const struct rad_st_source src = {s->map.data, s->map.len, path};
-    return rad_st_parse(&s->st, &src, err);
+    if (rad_torch_is(src.data, src.len, path))
+        RAD_TRY(rad_torch_parse(&s->torch, &src, err));
+    else
+        RAD_TRY(rad_st_parse(&s->st, &src, err));
+    s->tensor = s->torch.n > 0 ? s->torch.tensor : s->st.tensor;
+    s->n = s->torch.n > 0 ? s->torch.n : s->st.n;
+    return RAD_OK;
 }
 
 static enum rad_status open_single(rad_tensors *t, const char *path, struct rad_err *err)
@@ -45,8 +59,8 @@ static enum rad_status open_single(rad_tensors *t, const char *path, struct rad_
         return rad_fail(err, RAD_E_NOMEM, "%s: out of memory", path);
     t->n_shard = 1;
     RAD_TRY(open_shard(&t->shard[0], path, err));
-    t->tensor = t->shard[0].st.tensor;
-    t->n = t->shard[0].st.n;
+    t->tensor = t->shard[0].tensor;
+    t->n = t->shard[0].n;
     return RAD_OK;
 }
 
@@ -59,11 +73,11 @@ static enum rad_status open_gguf(rad_tensors *t, struct rad_err *err)
 }
 
 /* A shard's name is a plain file name: it must not lead out of the folder. */
-static bool shard_name_ok(const char *name)
+static bool shard_name_ok(const char *name, const char *ending)
 {
-    const size_t len = strlen(name), ext = strlen(".safetensors");
+    const size_t len = strlen(name), ext = strlen(ending);
     return rad_st_name_ok(name) && len > ext && name[0] != '.' && strchr(name, '/') == NULL &&
-           strcmp(name + len - ext, ".safetensors") == 0;
+           strcmp(name + len - ext, ending) == 0;
 }
 
 static int find_shard(const rad_tensors *t, const char *name)
@@ -90,13 +104,12 @@ static enum rad_status need_shard(rad_tensors *t, const char *name, int *out, st
     *out = find_shard(t, name);
     if (*out >= 0)
         return RAD_OK;
-    if (!shard_name_ok(name))
+    if (!shard_name_ok(name, t->layout->ending))
         return rad_fail(err, RAD_E_PARSE,
-                        "%s/%s: expected a shard's plain file name ending in .safetensors but "
-                        "found '%s'",
-                        t->path, index_name, SHOW(name));
+                        "%s/%s: expected a shard's plain file name ending in %s but found '%s'",
+                        t->path, t->layout->index, t->layout->ending, SHOW(name));
     if (t->n_shard == MAX_SHARDS)
-        return rad_fail(err, RAD_E_RANGE, "%s/%s: more than %d shards", t->path, index_name,
+        return rad_fail(err, RAD_E_RANGE, "%s/%s: more than %d shards", t->path, t->layout->index,
                         MAX_SHARDS);
     char path[RAD_PATH_MAX];
     RAD_TRY(rad_ckpt_path(path, t->path, name, err));
@@ -114,14 +127,13 @@ static enum rad_status add_mapped(rad_tensors *t, const char *name, const json_t
 {
     if (!json_is_string(shard))
         return rad_fail(err, RAD_E_PARSE, "%s/%s: tensor '%s': expected the name of a shard",
-                        t->path, index_name, SHOW(name));
+                        t->path, t->layout->index, SHOW(name));
     int i = 0;
     RAD_TRY(need_shard(t, json_string_value(shard), &i, err));
-    const struct rad_st *st = &t->shard[i].st;
-    const struct rad_tensor *found = find_in(st->tensor, st->n, name);
+    const struct rad_tensor *found = find_in(t->shard[i].tensor, t->shard[i].n, name);
     if (found == NULL)
         return rad_fail(err, RAD_E_PARSE, "%s/%s: tensor '%s' is not in %s as the index says",
-                        t->path, index_name, SHOW(name), SHOW(t->shard[i].name));
+                        t->path, t->layout->index, SHOW(name), SHOW(t->shard[i].name));
     t->tensor[t->n++] = *found;
     return RAD_OK;
 }
@@ -137,7 +149,7 @@ static enum rad_status read_index(rad_tensors *t, const json_t *root, struct rad
     const size_t n = json_object_size(map);
     if (n == 0 || n > RAD_ST_TENSORS_MAX)
         return rad_fail(err, RAD_E_PARSE, "%s/%s: expected a 'weight_map' of 1 to %d tensors",
-                        t->path, index_name, RAD_ST_TENSORS_MAX);
+                        t->path, t->layout->index, RAD_ST_TENSORS_MAX);
     t->shard = calloc(MAX_SHARDS, sizeof t->shard[0]);
     t->tensor = calloc(n, sizeof t->tensor[0]);
     if (t->shard == NULL || t->tensor == NULL)
@@ -154,7 +166,7 @@ static enum rad_status open_sharded(rad_tensors *t, struct rad_err *err)
     char path[RAD_PATH_MAX], *text = NULL;
     size_t len = 0;
     json_t *root = NULL;
-    RAD_TRY(rad_ckpt_path(path, t->path, index_name, err));
+    RAD_TRY(rad_ckpt_path(path, t->path, t->layout->index, err));
     RAD_TRY(rad_ckpt_read(path, RAD_ST_HEADER_MAX, &text, &len, err));
     enum rad_status status = rad_json_parse(&root, text, len, path, err);
     free(text);
@@ -174,16 +186,16 @@ static enum rad_status open_path(rad_tensors *t, struct rad_err *err)
         return open_gguf(t, err);
     if (!S_ISDIR(st.st_mode))
         return open_single(t, t->path, err);
-    RAD_TRY(rad_ckpt_path(path, t->path, single_name, err));
-    if (rad_ckpt_has(t->path, single_name))
-        return open_single(t, path, err);
-    if (rad_ckpt_has(t->path, index_name))
-        return open_sharded(t, err);
-    return rad_fail(err, RAD_E_IO, "%s: expected %s or %s but found %s", t->path, single_name,
-                    index_name,
-                    rad_ckpt_has(t->path, "pytorch_model.bin")
-                        ? "only pytorch_model.bin; convert it to safetensors first"
-                        : "neither");
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        t->layout = &layouts[i];
+        RAD_TRY(rad_ckpt_path(path, t->path, layouts[i].single, err));
+        if (rad_ckpt_has(t->path, layouts[i].single))
+            return open_single(t, path, err);
+        if (rad_ckpt_has(t->path, layouts[i].index))
+            return open_sharded(t, err);
+    }
+    return rad_fail(err, RAD_E_IO, "%s: expected %s, %s, or either with .index.json but found none",
+                    t->path, layouts[0].single, layouts[1].single);
 }
 
 enum rad_status rad_tensors_open(rad_tensors **out, const char *path, struct rad_err *err)
@@ -210,12 +222,13 @@ void rad_tensors_close(rad_tensors *t)
     if (t == NULL)
         return;
     /* A single file's index is used as it is; that of shards was copied. */
-    if (t->tensor != t->gguf.tensor && (t->n_shard == 0 || t->tensor != t->shard[0].st.tensor))
+    if (t->tensor != t->gguf.tensor && (t->n_shard == 0 || t->tensor != t->shard[0].tensor))
         free(t->tensor);
     rad_gguf_close(&t->gguf);
     for (size_t i = 0; i < t->n_shard; i++) {
         struct shard *s = &t->shard[i];
         rad_st_free(&s->st);
+        rad_torch_free(&s->torch);
         rad_map_close(&s->map);
         free(s->name);
     }

@@ -116,6 +116,17 @@ static enum rad_status read_gguf(struct rad_err *err)
     return status;
 }
 
+static enum rad_status read_torch(struct rad_err *err)
+{
+    float data[6];
+    const struct rad_shape shape = {.n_dim = 2, .dim = {2, 3}};
+    rad_tensors *t = NULL;
+    RAD_TRY(rad_tensors_open(&t, "tests/oracle/torch/plain", err));
+    const enum rad_status status = rad_tensors_read(t, "a", shape, data, err);
+    rad_tensors_close(t);
+    return status;
+}
+
 static enum rad_status find_model(struct rad_err *err)
 {
     char path[RAD_PATH_MAX];
@@ -132,6 +143,7 @@ const struct fault checkpoint_faults[] = {
     {"rad_tokenizer_encode", bytes_and_back, NULL},
     {"rad_image_open", picture, NULL},
     {"rad_tensors_open of GGUF", read_gguf, NULL},
+    {"rad_tensors_open of torch.save", read_torch, NULL},
     {"rad_model_find", find_model, NULL},
     {.name = NULL},
 };

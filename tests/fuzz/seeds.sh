@@ -104,6 +104,14 @@ fuzz_folder)
         head -c 192 /dev/zero
     } > "$dir/seed-3"
     ;;
+fuzz_torch)
+    # The first byte chooses: a file, or its pickle, which is the first entry and begins at byte 64.
+    for file in tests/oracle/torch/*/*.bin; do
+        n=$((n + 1))
+        { printf '\x00'; cat "$file"; } > "$dir/file-$n"
+        { printf '\x01'; tail -c +65 "$file" | head -c 700; } > "$dir/pickle-$n"
+    done
+    ;;
 fuzz_safetensors)
     # The first two bytes choose the length of the header.
     printf '\x5d\x00{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"__metadata__":{"format":"pt"},"b":1 }01234567' \

@@ -223,16 +223,9 @@ static void folders_without_weights_are_named(void)
 {
     fresh();
     refuses(DIR, RAD_E_IO,
-            "expected model.safetensors or model.safetensors.index.json but found "
-            "neither");
+            "expected model.safetensors, pytorch_model.bin, or either with .index.json but found "
+            "none");
     refuses(DIR "/none", RAD_E_IO, "none: cannot open: No such file or directory");
-}
-
-static void pickled_weights_are_named(void)
-{
-    fresh();
-    write_file(DIR "/pytorch_model.bin", "x");
-    refuses(DIR, RAD_E_IO, "only pytorch_model.bin; convert it to safetensors first");
 }
 
 static void git_lfs_pointers_are_named(void)
@@ -297,7 +290,6 @@ CU_TestInfo safetensors_tests[] = {
     {"every truncation is refused", every_truncation_is_refused},
     {"too many tensors are refused", too_many_tensors_are_refused},
     {"folders without weights are named", folders_without_weights_are_named},
-    {"pickled weights are named", pickled_weights_are_named},
     {"Git-LFS pointers are named", git_lfs_pointers_are_named},
     {"folders and pipes are no files", folders_and_pipes_are_no_files},
     {"get checks name, shape and format", get_checks_name_shape_and_format},
