@@ -114,7 +114,8 @@ static enum rad_status list_keys(const struct work *w, const struct kv_layer *kv
     const struct visit *v = w->visit;
     const struct rad_card *c = &e->model->config.card;
     a->k = kv->kv, a->v = rad_cache_v(kv, c, 0, 0);
-    a->ldkv = a->d_head, a->ldh = (size_t)kv->cap * (size_t)a->d_head;
+    a->ldkv = a->d_head, a->ldh = 2 * KV_CHUNK * (size_t)a->d_head;
+    a->chunk = KV_CHUNK, a->ldchunk = (size_t)c->n_kv * a->ldh;
     a->k_pos = kv->pos;
     if (e->by_layer && kv->in_order) {
         a->n_k = up_to(kv->pos, kv->n, last_pos);

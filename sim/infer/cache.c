@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST = 64, HUGE_PAGE = 2 << 20 };
+enum { FIRST = KV_CHUNK, HUGE_PAGE = 2 << 20 };
 
 enum rad_status rad_cache_open(struct kv_layer *l, const struct rad_card *c, struct rad_err *err)
 {
@@ -32,33 +32,33 @@ void rad_cache_clear(struct kv_layer *l, int32_t n_tok)
 }
 
 /* Room for at least *cap rows; in huge pages, and *cap what fits them, if that is about one. */
-static float *new_rows(int32_t *cap, size_t row_bytes)
+static float *new_rows(int32_t *cap, size_t chunk_bytes)
 {
-    const size_t want = (size_t)*cap * row_bytes, huge = HUGE_PAGE;
+    const size_t chunks = ((size_t)*cap + KV_CHUNK - 1) / KV_CHUNK, huge = HUGE_PAGE;
+    const size_t want = chunks * chunk_bytes, bytes = (want + huge - 1) / huge * huge;
+    *cap = (int32_t)chunks * KV_CHUNK;
     if (want < huge / 2)
         return malloc(want);
-    const size_t bytes = (want + huge - 1) / huge * huge;
     float *p = aligned_alloc(huge, bytes);
     if (p != NULL)
         rad_huge_pages(p, bytes);
-    *cap = (int32_t)(bytes / row_bytes);
+    *cap = (int32_t)(bytes / chunk_bytes) * KV_CHUNK;
     return p;
 }
 
 static bool grow(struct kv_layer *l, const struct rad_card *c)
 {
-    const size_t width = (size_t)c->d_head, heads = 2 * (size_t)c->n_kv; /* of K, of V */
+    const size_t chunk = 2 * KV_CHUNK * (size_t)c->n_kv * (size_t)c->d_head; /* floats */
     int32_t cap = l->cap ? 2 * l->cap : FIRST;
-    float *kv = new_rows(&cap, heads * width * sizeof *kv);
+    float *kv = new_rows(&cap, chunk * sizeof *kv);
     int32_t *ints = malloc(3 * (size_t)cap * sizeof *ints);
     if (kv == NULL || ints == NULL) {
         free(kv);
         free(ints);
         return false;
     }
-    for (size_t h = 0; h < heads && l->n > 0; h++)
-        memcpy(kv + h * (size_t)cap * width, l->kv + h * (size_t)l->cap * width,
-               (size_t)l->n * width * sizeof *kv);
+    if (l->n > 0)
+        memcpy(kv, l->kv, ((size_t)l->n + KV_CHUNK - 1) / KV_CHUNK * chunk * sizeof *kv);
     for (int32_t i = 0; i < l->n; i++) {
         ints[i] = l->pos[i];
         ints[cap + i] = l->time[i];

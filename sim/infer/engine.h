@@ -46,10 +46,11 @@ struct rad_model {
     char hash[17];
 };
 
-/* The KV cache of one layer of one slot: entries in the order of writing, by head, so that the
- * attention of a head reads memory from front to back. */
+/* The KV cache of one layer of one slot: entries in the order of writing, in chunks of
+ * KV_CHUNK by head, so that attention reads memory from front to back. */
+enum { KV_CHUNK = RAD_ATTEND_CHUNK };
 struct kv_layer {
-    float *kv;       /* [2: K, V][n_kv][cap][d_head] */
+    float *kv;       /* [cap / KV_CHUNK][n_kv][2: K, V][KV_CHUNK][d_head] */
     int32_t *pos;    /* [cap] */
     int32_t *time;   /* [cap] */
     int32_t *prev;   /* [cap] earlier entry of the same token, -1 none */
@@ -115,12 +116,14 @@ int32_t rad_cache_append(struct kv_layer *l, const struct rad_card *c, int32_t p
 static inline float *rad_cache_k(const struct kv_layer *l, const struct rad_card *c, int32_t head,
                                  int32_t entry)
 {
-    return l->kv + ((size_t)head * (size_t)l->cap + (size_t)entry) * (size_t)c->d_head;
+    const size_t at = (size_t)entry, chunk = at / KV_CHUNK;
+    const size_t block = chunk * (size_t)c->n_kv + (size_t)head; /* of K, V */
+    return l->kv + (block * 2 * KV_CHUNK + at % KV_CHUNK) * (size_t)c->d_head;
 }
 static inline float *rad_cache_v(const struct kv_layer *l, const struct rad_card *c, int32_t head,
                                  int32_t entry)
 {
-    return rad_cache_k(l, c, c->n_kv + head, entry);
+    return rad_cache_k(l, c, head, entry) + (size_t)KV_CHUNK * (size_t)c->d_head;
 }
 /* Take the newest entry of pos away again; its room, too, if it was the last one written. */
 void rad_cache_drop(struct kv_layer *l, int32_t pos);

@@ -29,9 +29,12 @@ static enum rad_status copy(rad_engine *e, const struct visit *v, struct rad_err
         if (to < 0)
             VISIT_NEED(NULL);
         const int32_t entry = layer[from].latest[e->pos[row]];
-        for (int32_t h = 0; h < 2 * c->n_kv; h++) /* those of K, then those of V */
+        for (int32_t h = 0; h < c->n_kv; h++) {
             memcpy(rad_cache_k(&layer[v->layer], c, h, to), rad_cache_k(&layer[from], c, h, entry),
                    bytes);
+            memcpy(rad_cache_v(&layer[v->layer], c, h, to), rad_cache_v(&layer[from], c, h, entry),
+                   bytes);
+        }
         const struct rad_hop_rec rec = {(uint16_t)v->layer, RAD_HOP_COPY, 0};
         RAD_TRY(rad_path_add(e, row, rec, NULL, err));
     }

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_Q = 32, BLOCK_K = 128, ONE_K = 32, ONE_HEADS = 64, ALONE = 1 << 17 };
+enum { CHUNK = RAD_ATTEND_CHUNK, BLOCK_Q = 32, BLOCK_K = 3 * CHUNK, ONE_K = CHUNK };
+enum { ONE_HEADS = 64, ALONE = 1 << 17 };
 enum { NEAR_D = 128, NEAR = BLOCK_K * 2 * NEAR_D, ONE_NEAR = ONE_K * 2 * NEAR_D };
 
 struct attend_job {
@@ -31,10 +32,11 @@ static int32_t blocks(const struct rad_attend *a)
     return (a->n_q + BLOCK_Q - 1) / BLOCK_Q;
 }
 
-/* Keys and values of one head from key k0 on, in place or collected. */
+/* Keys and values of one head from a key on, in place or collected. */
 struct keys {
     const float *k, *v;
     size_t ld;
+    int32_t n;
 };
 
 static int32_t row_of(const struct rad_attend *a, int32_t j)
@@ -49,28 +51,39 @@ static int32_t step_of(const struct rad_attend *a, int32_t most, int32_t room)
     return a->row == NULL || fit >= most ? most : fit < 1 ? 1 : fit;
 }
 
-static bool in_turn(const struct rad_attend *a, int32_t k0, int32_t n)
+/* How many of n keys from k0 on lie one after the other. */
+static int32_t together(const struct rad_attend *a, int32_t k0, int32_t n)
 {
-    bool run = true;
-    for (int32_t j = 1; a->row != NULL && run && j < n; j++)
-        run = a->row[k0 + j] == a->row[k0] + j;
-    return run;
+    const int32_t first = row_of(a, k0), left = a->chunk > 0 ? a->chunk - first % a->chunk : n;
+    int32_t run = a->row != NULL ? 1 : n;
+    while (run < n && a->row[k0 + run] == first + run)
+        run++;
+    return least(run, left);
 }
 
+/* Where row j of a head is. */
+static size_t place_of(const struct rad_attend *a, int32_t h, int32_t j)
+{
+    const size_t head = (size_t)(h / (a->n_head / a->n_kv)), chunk = (size_t)a->chunk;
+    const size_t row = (size_t)j, part = chunk > 0 ? row / chunk : 0;
+    return head * (a->ldh > 0 ? a->ldh : (size_t)a->d_head) + part * a->ldchunk +
+           (row - part * chunk) * (size_t)a->ldkv;
+}
+
+/* Of the n keys from k0 on those that lie together, or all of them if they have a list. */
 static struct keys keys_of(const struct rad_attend *a, int32_t h, int32_t k0, int32_t n,
                            float *near)
 {
-    const size_t d = (size_t)a->d_head, ld = (size_t)a->ldkv;
-    const size_t head = (size_t)(h / (a->n_head / a->n_kv)) * (a->ldh > 0 ? a->ldh : d);
-    const size_t at = (size_t)row_of(a, k0) * ld + head;
-    if (in_turn(a, k0, n))
-        return (struct keys){a->k + at, a->v + at, ld};
+    const size_t d = (size_t)a->d_head, at = place_of(a, h, row_of(a, k0));
+    const int32_t run = together(a, k0, n);
+    if (run == n || a->row == NULL)
+        return (struct keys){a->k + at, a->v + at, (size_t)a->ldkv, run};
     for (int32_t j = 0; j < n; j++) {
-        const size_t from = (size_t)a->row[k0 + j] * ld + head;
+        const size_t from = place_of(a, h, a->row[k0 + j]);
         memcpy(near + (size_t)j * 2 * d, a->k + from, d * sizeof *near);
         memcpy(near + (size_t)j * 2 * d + d, a->v + from, d * sizeof *near);
     }
-    return (struct keys){near, near + d, 2 * d};
+    return (struct keys){near, near + d, 2 * d, n};
 }
 
 /* ALiBi of query q on n scores from key k0: distances, which keep near keys exact. */
@@ -89,22 +102,62 @@ static int32_t within(int32_t x, int32_t lo, int32_t hi)
     return x < lo ? lo : x > hi ? hi : x;
 }
 
+/* m queries of head h from q on, and n keys from k0 on. */
+struct piece {
+    int32_t h, q, m, k0, n;
+    size_t lds; /* of scores */
+    struct keys first;
+};
+
+/* Scores of all keys of a piece. */
+static void score_keys(const struct rad_attend *a, struct piece *p, float *near, float *score)
+{
+    struct keys keys;
+    for (int32_t j = 0; j < p->n; j += keys.n) {
+        keys = keys_of(a, p->h, p->k0 + j, p->n - j, near);
+        if (j == 0)
+            p->first = keys;
+        rad_mat_kernels()->mul[RAD_MAT_F32](&(struct rad_strip){
+            .m = p->m,
+            .n = keys.n,
+            .k = a->d_head,
+            .x = a->q + (size_t)p->q * (size_t)a->ldq + (size_t)(p->h * a->d_head),
+            .ldx = (size_t)a->ldq,
+            .w = (const uint8_t *)keys.k,
+            .w_bytes = keys.ld * sizeof(float),
+            .y = score + j,
+            .ldy = p->lds});
+    }
+}
+
+/* out = scale[m] out + weights times values */
+static void mix_values(const struct rad_attend *a, const struct piece *p, const float *scale,
+                       const float *weight)
+{
+    static const float same[BLOCK_Q] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    struct keys keys = p->first;
+    for (int32_t j = 0; j < p->n; j += keys.n, scale = same) {
+        if (j > 0)
+            keys = keys_of(a, p->h, p->k0 + j, p->n - j, NULL); /* in place: more than one run */
+        rad_mat_kernels()->mix(&(struct rad_mix){.m = p->m,
+                                                 .n = keys.n,
+                                                 .d = a->d_head,
+                                                 .p = weight + j,
+                                                 .ldp = p->lds,
+                                                 .v = keys.v,
+                                                 .ldv = keys.ld,
+                                                 .out = a->out + (size_t)p->q * (size_t)a->ldo +
+                                                        (size_t)(p->h * a->d_head),
+                                                 .ldo = (size_t)a->ldo,
+                                                 .scale = scale});
+    }
+}
+
 /* Scores of keys k0.. turned into exponentials, zero where a query does not see. */
-static void weigh(const struct rad_attend *a, struct attend_block *b, const struct keys *keys,
-                  int32_t k0, int32_t n)
+static void weigh(const struct rad_attend *a, struct attend_block *b, int32_t k0, int32_t n)
 {
     const float scale = 1.0f / sqrtf((float)a->d_head);
-    const struct rad_strip s = {.m = b->n,
-                                .n = n,
-                                .k = a->d_head,
-                                .x = a->q + (size_t)b->q0 * (size_t)a->ldq +
-                                     (size_t)(b->h * a->d_head),
-                                .ldx = (size_t)a->ldq,
-                                .w = (const uint8_t *)keys->k,
-                                .w_bytes = keys->ld * sizeof(float),
-                                .y = b->score[0],
-                                .ldy = BLOCK_K};
-    rad_mat_kernels()->mul[RAD_MAT_F32](&s);
     for (int32_t i = 0; i < b->n; i++) {
         const int32_t q = b->q0 + i, end = within(a->n_see[q] - k0, 0, n);
         const int32_t from = within(a->n_skip != NULL ? a->n_skip[q] - k0 : 0, 0, end);
@@ -129,20 +182,10 @@ static void attend_block(const struct rad_attend *a, struct attend_block *b)
     for (int32_t i = 0; i < b->n; i++)
         b->state[i][0] = -INFINITY, b->state[i][1] = 0.0f;
     for (int32_t k0 = a->n_skip != NULL ? a->n_skip[b->q0] : 0; k0 < n_k; k0 += step) {
-        const int32_t n = n_k - k0 < step ? n_k - k0 : step;
-        const struct keys keys = keys_of(a, b->h, k0, n, b->near);
-        weigh(a, b, &keys, k0, n);
-        const struct rad_mix x = {.m = b->n,
-                                  .n = n,
-                                  .d = a->d_head,
-                                  .p = b->score[0],
-                                  .ldp = BLOCK_K,
-                                  .v = keys.v,
-                                  .ldv = keys.ld,
-                                  .out = out,
-                                  .ldo = (size_t)a->ldo,
-                                  .scale = b->factor};
-        rad_mat_kernels()->mix(&x);
+        struct piece p = {b->h, b->q0, b->n, k0, least(step, n_k - k0), BLOCK_K, {0}};
+        score_keys(a, &p, b->near, b->score[0]);
+        weigh(a, b, k0, p.n);
+        mix_values(a, &p, b->factor, b->score[0]);
     }
     for (int32_t i = 0; i < b->n; i++) {
         const float inverse = 1.0f / b->state[i][1];
@@ -153,52 +196,39 @@ static void attend_block(const struct rad_attend *a, struct attend_block *b)
 
 /* ---- one query ----------------------------------------------------------------------------- */
 
-/* n keys from k0 for head h; state is that of the head. */
-static void attend_keys(const struct rad_attend *a, int32_t h, const int32_t key[2], float *near,
-                        float state[2])
+/* Read what a chunk has behind its last key or value, if that is not the most of it: a gap ends the
+ * CPU's own reading in advance, and to begin again takes as long as 16 KB (measured on Zen 4). */
+static void pass_over(const struct rad_attend *a, const struct piece *p, const float *from)
 {
-    const int32_t k0 = key[0], n = key[1];
-    float score[ONE_K], factor;
-    const struct keys keys = keys_of(a, h, k0, n, near);
-    rad_mat_kernels()->mul[RAD_MAT_F32](
-        &(struct rad_strip){.m = 1,
-                            .n = n,
-                            .k = a->d_head,
-                            .x = a->q + (size_t)h * (size_t)a->d_head,
-                            .ldx = (size_t)a->ldq,
-                            .w = (const uint8_t *)keys.k,
-                            .w_bytes = keys.ld * sizeof(float),
-                            .y = score,
-                            .ldy = ONE_K});
-    lean(a, (const int32_t[3]){h, 0, k0}, n, score);
-    factor = rad_kernels()->softmax_part((size_t)n, 1.0f / sqrtf((float)a->d_head), score, state);
-    rad_mat_kernels()->mix(&(struct rad_mix){.m = 1,
-                                             .n = n,
-                                             .d = a->d_head,
-                                             .p = score,
-                                             .ldp = ONE_K,
-                                             .v = keys.v,
-                                             .ldv = keys.ld,
-                                             .out = a->out + (size_t)h * (size_t)a->d_head,
-                                             .ldo = (size_t)a->ldo,
-                                             .scale = &factor});
+    enum { LINE = 16 }; /* floats */
+    const int32_t end = p->k0 + p->n;
+    if (a->row != NULL || a->chunk == 0 || end % a->chunk < a->chunk / 3)
+        return;
+    const volatile float *gap = from + place_of(a, p->h, end - 1) + (size_t)a->ldkv;
+    for (int32_t i = 0; i < (a->chunk - end % a->chunk) * a->ldkv; i += LINE)
+        (void)gap[i];
 }
 
-/* Heads h0..h1 of a single query, those of one key-value head together: they read the same keys. */
+/* Heads h0..h1 of a single query. All of them for some keys before the next ones: that is the order
+ * in which chunks lie, and a key-value head that several heads share stays near. */
 static void attend_one(const struct rad_attend *a, int32_t h0, int32_t h1)
 {
-    float state[ONE_HEADS][2], near[ONE_NEAR];
+    float state[ONE_HEADS][2], near[ONE_NEAR], score[ONE_K];
     const int32_t n_k = a->n_see[0], step = step_of(a, ONE_K, ONE_NEAR);
-    const int32_t share = a->n_head / a->n_kv, first = a->n_skip != NULL ? a->n_skip[0] : 0;
+    const float scale = 1.0f / sqrtf((float)a->d_head);
     for (int32_t h = 0; h < h1 - h0; h++)
         state[h][0] = -INFINITY, state[h][1] = 0.0f;
-    for (int32_t from = h0, to; from < h1; from = to) {
-        to = least(h1, (from / share + 1) * share);
-        for (int32_t k0 = first; k0 < n_k; k0 += step)
-            for (int32_t h = from; h < to; h++)
-                attend_keys(a, h, (const int32_t[2]){k0, least(step, n_k - k0)}, near,
-                            state[h - h0]);
-    }
+    for (int32_t k0 = a->n_skip != NULL ? a->n_skip[0] : 0; k0 < n_k; k0 += step)
+        for (int32_t h = h0; h < h1; h++) {
+            struct piece p = {h, 0, 1, k0, least(step, n_k - k0), ONE_K, {0}};
+            score_keys(a, &p, near, score);
+            pass_over(a, &p, a->k);
+            lean(a, (const int32_t[3]){h, 0, k0}, p.n, score);
+            const float factor =
+                rad_kernels()->softmax_part((size_t)p.n, scale, score, state[h - h0]);
+            mix_values(a, &p, &factor, score);
+            pass_over(a, &p, a->v);
+        }
     for (int32_t h = 0; h < h1 - h0; h++)
         for (int32_t i = 0; i < a->d_head; i++)
             a->out[(h0 + h) * a->d_head + i] /= state[h][1];

@@ -18,6 +18,7 @@ enum {
     PARTS = 8,              /* at least so many tasks of a matrix that is shared */
     ROUND = 24,             /* a multiple of the tiles' rows */
     BLOCK_M = 128,          /* rows of x that fit the second cache for k up to 1024 */
+    FAR = 1 << 20,          /* bytes of weights that will not be in the second cache */
     SMALL = 1 << 18         /* bytes or multiplications that one thread does sooner alone */
 };
 
@@ -86,7 +87,7 @@ struct region {
     const float *x;
     void (*rounded)(const struct rad_strip *s); /* for bfloat16, NULL: none */
     int32_t m, n_job, n_task, n_block_m;
-    bool shared;                               /* by the threads */
+    bool shared, far;                          /* by the threads; weights come from memory */
     int32_t rows[MAX_JOB], first[MAX_JOB + 1]; /* rows of w per task; first task of a job */
 };
 
@@ -95,19 +96,21 @@ static int32_t up(int32_t a, int32_t b)
     return (a + b - 1) / b;
 }
 
-static double size_of(const struct region *r)
+static double bytes_of(const struct region *r)
 {
     double bytes = 0.0;
     for (int32_t i = 0; i < r->n_job; i++)
         bytes += (double)r->job[i].w->n_out *
                  (double)rad_mat_row_bytes(r->job[i].w->type, r->job[i].w->n_in);
-    return bytes * (r->m < 4 ? 1 : r->m / 4);
+    return bytes;
 }
 
 static void plan(struct region *r)
 {
     r->n_block_m = up(r->m, BLOCK_M);
-    r->shared = size_of(r) >= SMALL;
+    const double all = bytes_of(r);
+    r->shared = all * (r->m < 4 ? 1 : r->m / 4) >= SMALL;
+    r->far = all >= FAR;
     for (int32_t i = 0; i < r->n_job; i++) {
         const struct rad_mat *w = r->job[i].w;
         const size_t bytes = rad_mat_row_bytes(w->type, w->n_in) + 1;
@@ -159,6 +162,7 @@ static void multiply_task(void *ctx, int task, int thread)
         .bias = r->job[i].bias != NULL ? r->job[i].bias + w0 : NULL,
         .y = r->job[i].y + (size_t)x0 * ldy + w0,
         .ldy = ldy,
+        .far = r->far,
     };
     set_next(r, i, w0, &s);
     (r->rounded != NULL && w->type == RAD_MAT_BF16 ? r->rounded : r->kern->mul[w->type])(&s);

@@ -17,6 +17,7 @@ struct rad_strip {
     size_t ldy;
     const uint8_t *next; /* what the same thread reads next, NULL: not known */
     size_t next_bytes;
+    bool far; /* weights are more than the near caches hold: memory sets the pace */
 };
 
 /* out[m][d] = scale[m] out + p[m][n] v[n][d] */

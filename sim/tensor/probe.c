@@ -260,7 +260,10 @@ enum rad_status rad_probe_attend(const struct rad_probe_attend *shape, double bu
 {
     const int32_t width = shape->n_head * shape->d_head;
     const size_t n_q = (size_t)shape->n_q, n_k = (size_t)shape->n_k, d = (size_t)width;
-    float *q = floats(n_q * d), *k = floats(n_k * 2 * d), *result = floats(n_q * d);
+    const size_t per_head = 2 * RAD_ATTEND_CHUNK * (size_t)shape->d_head; /* of a chunk */
+    const size_t chunks = (n_k + RAD_ATTEND_CHUNK - 1) / RAD_ATTEND_CHUNK;
+    float *q = floats(n_q * d), *k = floats(chunks * 2 * RAD_ATTEND_CHUNK * d),
+          *result = floats(n_q * d);
     int32_t *see = malloc(n_q * sizeof *see);
     struct attend_work w = {.a = {.n_q = shape->n_q,
                                   .n_k = shape->n_k,
@@ -269,10 +272,12 @@ enum rad_status rad_probe_attend(const struct rad_probe_attend *shape, double bu
                                   .d_head = shape->d_head,
                                   .q = q,
                                   .ldq = width,
-                                  .k = k, /* by head, as the KV cache of inference */
-                                  .v = k + n_k * d,
+                                  .k = k, /* as in the KV cache of inference */
+                                  .v = k + per_head / 2,
                                   .ldkv = shape->d_head,
-                                  .ldh = n_k * (size_t)shape->d_head,
+                                  .ldh = per_head,
+                                  .chunk = RAD_ATTEND_CHUNK,
+                                  .ldchunk = (size_t)shape->n_head * per_head,
                                   .n_see = see,
                                   .out = result,
                                   .ldo = width}};

@@ -119,6 +119,9 @@ const struct rad_kernels *rad_kernels(void);
 /* cs[n_pos][d_head]: RoPE tables, Su et al. arXiv 2104.09864: angle = pos * theta^(-2i/d_head). */
 void rad_rope_table(int32_t n_pos, int32_t d_head, double theta, float *cs);
 
+/* Keys that are best kept together by head: [n_key / CHUNK][n_kv][K, V][CHUNK][d_head]. */
+enum { RAD_ATTEND_CHUNK = 48 };
+
 /* Attention of queries to keys in one sequence: query i sees keys 0..n_see[i). GQA: head h uses
  * key-value head h / (n_head / n_kv). Scores are scaled by 1/sqrt(d_head). */
 struct rad_attend {
@@ -128,6 +131,8 @@ struct rad_attend {
     const float *k, *v; /* [n_k][ldkv] */
     int32_t ldkv;
     size_t ldh;            /* floats from one key-value head to the next; 0: d_head */
+    int32_t chunk;         /* so many rows are ldkv apart, the next ones begin ldchunk after them */
+    size_t ldchunk;        /* in floats; chunk 0: all rows are ldkv apart. rad_attend_many only */
     const int32_t *n_see;  /* [n_q], not decreasing, 1..n_k */
     const int32_t *n_skip; /* [n_q] keys before this one are not seen; NULL: none are skipped */
     const float *slope; /* [n_head] ALiBi: slope (position of key - of query) is added to a scaled

@@ -25,6 +25,7 @@ enum { LINE = 64 }; /* bytes of a cache line */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((vector_size(4 * VW)));
+typedef float vf_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint16_t vh __attribute__((vector_size(2 * VW))); /* bfloat16, float16 bits */
 typedef int8_t vb __attribute__((vector_size(VW)));
@@ -82,6 +83,17 @@ INLINE void v_split(const float *p, float *to)
         to[i] = p[2 * i];
         to[VW + i] = p[2 * i + 1];
     }
+#endif
+}
+
+/* acc + w x, x as an operand in memory: loaded again each time, whatever the compiler thinks. */
+INLINE vf v_add_product(vf acc, vf w, const float *x)
+{
+#if defined(__AVX512F__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(w), "m"(*(const vf_any *)(const void *)x));
+    return acc;
+#else
+    return acc + w * v_load(x);
 #endif
 }
 

@@ -210,9 +210,43 @@ static void heads_are_only_places(void)
     }
 }
 
+/* Chunks of any length: keys of a head together, heads of a chunk together. */
+static void chunks_are_only_places(void)
+{
+    static struct attention t;
+    static const int32_t length[] = {1, 7, 32, RAD_ATTEND_CHUNK, NK - 1};
+    for (size_t x = 0; x < 2 * sizeof length / sizeof *length; x++) {
+        const int32_t chunk = length[x / 2];
+        const struct features f = {"chunks", x % 2 ? 1 : 40, 64,    x % 4 < 2 ? 0 : 150,
+                                   false,    false,          false, false};
+        const size_t d = (size_t)f.d_head, parts = (size_t)((NK + chunk - 1) / chunk);
+        const size_t part = 2 * KV * (size_t)chunk * d, n = (size_t)(f.n_q * HEADS) * d;
+        float *kv = floats(parts * part, 10);
+        rad_gemm *g = NULL;
+        OK(rad_gemm_open(&g, RAD_GEMM_F32, &err));
+        attention_open(&t, &f, 9);
+        rad_attend_many(g, &t.a, 1);
+        struct rad_attend a = t.a;
+        for (size_t j = 0; j < NK; j++)
+            for (size_t h = 0; h < KV; h++)
+                for (size_t i = 0; i < 2; i++)
+                    memcpy(kv + j / (size_t)chunk * part +
+                               ((2 * h + i) * (size_t)chunk + j % (size_t)chunk) * d,
+                           t.kv + (j * 2 * KV + i * KV + h) * d, d * sizeof *kv);
+        a.k = kv, a.v = kv + (size_t)chunk * d, a.ldkv = f.d_head, a.out = t.got;
+        a.ldh = 2 * (size_t)chunk * d, a.chunk = chunk, a.ldchunk = part;
+        rad_attend_many(g, &a, 1);
+        CU_ASSERT_EQUAL(memcmp(t.want, t.got, n * sizeof(float)), 0);
+        attention_close(&t);
+        rad_gemm_close(g);
+        free(kv);
+    }
+}
+
 CU_TestInfo attend_tests[] = {
     {"features match one by one", features_match_one_by_one},
     {"rows are only places", rows_are_only_places},
     {"heads are only places", heads_are_only_places},
+    {"chunks are only places", chunks_are_only_places},
     CU_TEST_INFO_NULL,
 };
