@@ -40,7 +40,7 @@ static bool is_counted(const struct ops_row *r)
     const struct rad_op *op = &r->m.op;
     if (!(r->m.latency_s > 0.0) || r->hot)
         return false;
-    return r->m.link.bytes > 0.0 || op->kind != RAD_OP_GEMM ||
+    return r->m.link.bytes > 0.0 || op->kind != RAD_OP_GEMM || op->groups > 1 ||
            (op->n >= 1024 && op->k >= 1024 && op->m <= 16384);
 }
 

@@ -182,6 +182,21 @@ static size_t probe_gemm(const struct rad_fit *kind, enum rad_dtype dtype, struc
     return n;
 }
 
+static size_t probe_grouped(enum rad_dtype dtype, struct rad_work *work)
+{
+    static const int32_t hidden[] = {2048, 4096, 6144}, ffn[] = {512, 2048}, experts[] = {8, 128};
+    size_t n = 0;
+    for (int64_t m = 8; m <= 32768; m *= 8)
+        for (int i = 0; i < 12; i++) {
+            const int32_t most = experts[i % 2];
+            const struct rad_expert_shape shape = {m, hidden[i / 4], ffn[i / 2 % 2],
+                                                   (int32_t)(m < most ? m : most), true};
+            const struct rad_op op = rad_op_experts(&shape, dtype);
+            work[n++] = rad_work_of(&op);
+        }
+    return n;
+}
+
 static size_t probe_attend(const struct rad_fit *kind, enum rad_dtype dtype, struct rad_work *work)
 {
     const bool prefill = strcmp(kind->op, "prefill") == 0;
@@ -224,7 +239,8 @@ static size_t probe_rest(const struct rad_fit *kind, enum rad_dtype dtype, struc
 /* Shapes of that kind, over the range that models have. */
 static size_t probes(const struct rad_fit *kind, enum rad_dtype dtype, struct rad_work *work)
 {
-    return kind->law == &rad_law_gemm ? probe_gemm(kind, dtype, work)
+    return kind->law == &rad_law_gemm      ? probe_gemm(kind, dtype, work)
+           : kind->law == &rad_law_grouped ? probe_grouped(dtype, work)
            : kind->law == &rad_law_decode || kind->law == &rad_law_prefill
                ? probe_attend(kind, dtype, work)
                : probe_rest(kind, dtype, work);

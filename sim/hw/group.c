@@ -53,6 +53,8 @@ static uint64_t shape_of(const struct rad_group_key *key, const struct rad_work 
     double shape = w->n;
     if (strcmp(key->op, "gemm") == 0)
         shape = w->n * 1048573.0 + w->k;
+    else if (strcmp(key->op, "grouped") == 0)
+        shape = w->n * 1048573.0 + (w->mid > 0.0 ? w->mid : w->k);
     else if (w->heads > 0.0)
         shape = w->heads * 4099.0 + w->kv_heads;
     else if (w->bytes > 0.0)

@@ -99,7 +99,7 @@ static enum rad_status cost_program(const struct rad_program *p, const rad_hw *h
     *sum = (struct total){0};
     RAD_TRY(cost_shapes(p, hw, s, sum, err));
     cost_steps(p, hw, s, sum);
-    const double idle_s = p->sum.n_group * rad_hw_layer_overhead_s(hw) +
+    const double idle_s = p->sum.n_launch * rad_hw_layer_overhead_s(hw) +
                           (double)p->n_steps * rad_hw_step_overhead_s(hw);
     sum->bound_s[RAD_BOUND_OVERHEAD] += idle_s;
     sum->overhead_s += idle_s;
