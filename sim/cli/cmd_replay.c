@@ -269,6 +269,8 @@ static void put_short_row(rad_out *out, const struct job *job, int i)
     rad_out_text(out, "dtype", rad_dtype_name(job->info[i].dtype));
     rad_out_real(out, "latency_s", r->latency_s);
     rad_out_real(out, "speedup", r->speedup);
+    rad_out_real(out, "speedup_lo", r->speedup_lo);
+    rad_out_real(out, "speedup_hi", r->speedup_hi);
     rad_out_real(out, "flop_frac", r->flop_frac);
     rad_out_real(out, "weight_bytes_frac", r->weight_bytes_frac);
     rad_out_real(out, "tpot_s", r->tpot_s);

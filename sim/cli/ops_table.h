@@ -1,7 +1,8 @@
 /* ops_table.h - private to cli/: operations in the columns of measured data.
  *
  * op,dtype and what the operation needs of M,N,K,batch,seq,kv,heads,kv_heads,head_dim,hidden,
- * ffn,tp; * latency_us and energy_j where it was measured; source and notes say with which software. */
+ * ffn,tp; latency_us and energy_j where it was measured; source and notes say with which
+ * software. */
 #ifndef RAD_CLI_OPS_TABLE_H
 #define RAD_CLI_OPS_TABLE_H
 

@@ -229,6 +229,7 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct ra
     out->lo_s = c->time_s * pow(fit->lo_ratio, wide);
     out->hi_s = c->time_s * pow(fit->hi_ratio, wide);
     out->data = fit->data;
+    out->fit = fit;
     out->extrapolated = out->extrapolated || !(fit->rows > 0.0); /* the mean of other parts */
 }
 

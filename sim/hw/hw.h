@@ -168,5 +168,6 @@ RAD_MUST_CHECK enum rad_status rad_hw_host_profile(const struct rad_host_rates *
                                                    char **yaml_text, struct rad_err *err);
 
 #include "hw/hw_measured.h"
+#include "hw/hw_residual.h"
 
 #endif
