@@ -77,7 +77,7 @@ fit a100-sxm-80gb "$vidur" vidur_collectives vidur_ops_A100-80GB
 fit h100-sxm-80gb "latency and bus bandwidth fitted to vidur 7d47513, not its rows" h100_dgx
 fit h100-sxm-80gb "$vidur" vidur_ops_H100-80GB
 fit a100-sxm-80gb "$aic" aic_collectives aic_attention_A100-SXM4-80GB_bf16 aic_gemm_A100-SXM4-80GB_int aic_gemm_A100-SXM4-80GB_bf16
-fit h100-sxm-80gb "$aic" aic_collectives aic_attention_H100-SXM5-80GB_bf16 aic_gemm_H100-SXM5-80GB_fp8 aic_gemm_H100-SXM5-80GB_bf16
+fit h100-sxm-80gb "$aic" aic_collectives aic_moe_hopper_bf16 aic_attention_H100-SXM5-80GB_bf16 aic_gemm_H100-SXM5-80GB_fp8 aic_gemm_H100-SXM5-80GB_bf16
 fit h200-sxm-141gb "$aic" aic_attention_H200-SXM-141GB_bf16 aic_gemm_H200-SXM-141GB_fp8 aic_gemm_H200-SXM-141GB_bf16
 fit b200-sxm-180gb "$aic" aic_collectives aic_attention_B200-SXM_bf16 aic_gemm_B200-SXM_bf16
 fit l40s "$aic" aic_collectives aic_attention_L40S_bf16 aic_gemm_L40S_fp8 aic_gemm_L40S_bf16

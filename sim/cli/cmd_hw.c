@@ -13,15 +13,18 @@ enum {
     KEY_MEASURED,
     KEY_POINTS,
     KEY_DATA,
-    KEY_LIKE
+    KEY_LIKE,
+    KEY_AGAINST
 };
 
-static error_t parse_points(const char *arg, size_t *out, struct argp_state *state)
+/* A whole number of at least `least`. */
+static error_t parse_count(const char *name, const char *arg, unsigned long least, size_t *out,
+                           struct argp_state *state)
 {
     char *end = NULL;
     const unsigned long n = strtoul(arg, &end, 10);
-    if (end == arg || *end != '\0' || n < 8 || n > 1000000 || arg[0] == '-') {
-        argp_error(state, "--points: expected 8 to 1000000 but found '%.32s'", arg);
+    if (end == arg || *end != '\0' || n < least || n > 1000000 || arg[0] == '-') {
+        argp_error(state, "%s: expected %lu to 1000000 but found '%.32s'", name, least, arg);
         return EINVAL;
     }
     *out = n;
@@ -52,7 +55,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         o->like = arg;
         return 0;
     case KEY_POINTS:
-        return parse_points(arg, &o->points, state);
+        return parse_count("--points", arg, 8, &o->points, state);
+    case KEY_AGAINST:
+        return parse_count("--against", arg, 1, &o->against, state);
     case KEY_TEXT:
         o->text = true;
         return 0;
@@ -71,6 +76,10 @@ static const struct argp_option predict_options[] = {
     {"out", KEY_OUT, "G.csv", 0, "Write CSV here instead of to standard output", 0},
     {"software", KEY_SOFTWARE, "WORDS", 0,
      "Software that runs them, \"vllm 0.22\"; else what the rows name as source", 0},
+    {"against", KEY_AGAINST, "N", 0,
+     "Compare each with row N: pred_ratio of their times and its 80 % interval, what both err by "
+     "together left out",
+     0},
     {0},
 };
 

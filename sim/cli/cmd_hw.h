@@ -9,7 +9,8 @@
 struct hw_options {
     struct sub_options sub;
     const char *ops, *out_path, *software, *measured, *data, *like;
-    size_t points; /* 0: all */
+    size_t points;  /* 0: all */
+    size_t against; /* row from 1 that others are compared with; 0: none */
     bool text;
 };
 

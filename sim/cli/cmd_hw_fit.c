@@ -33,6 +33,7 @@ static void put_report(void *ctx, const struct rad_fit_report *r)
     rad_out_real(out, "p90_ape", r->p90_ape);
     rad_out_real(out, "bias", r->bias);
     rad_out_real(out, "coverage", r->coverage);
+    rad_out_real(out, "ratio_coverage", r->ratio_coverage);
     rad_out_real(out, "energy_median_ape", r->energy_median_ape);
     rad_out_text(out, "params", r->params);
     rad_out_end_row(out);

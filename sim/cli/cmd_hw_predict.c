@@ -18,10 +18,28 @@ static void put_usd(rad_out *out, const rad_hw *hw, const struct rad_cost *c)
 
 struct predicted {
     const rad_hw *hw;
+    const struct rad_op *op;
     const struct rad_prediction *p; /* NULL: it cannot be costed */
 };
 
-static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct predicted what)
+/* Time over that of another operation. Transfers have no ratios. */
+static void put_ratio(rad_out *out, const struct predicted *a, const struct predicted *b)
+{
+    double ratio = (double)NAN, wide = (double)NAN;
+    if (a->p != NULL && b->p != NULL && a->op->m > 0 && b->op->m > 0) {
+        struct rad_residual x, y;
+        rad_hw_residual(a->hw, a->op, a->p, &x);
+        rad_hw_residual(b->hw, b->op, b->p, &y);
+        ratio = a->p->cost.time_s / b->p->cost.time_s;
+        wide = exp(RAD_RESIDUAL_Z80 * rad_residual_pair_sd(&x, &y));
+    }
+    rad_out_real(out, "pred_ratio", ratio);
+    rad_out_real(out, "ratio_lo", ratio / wide);
+    rad_out_real(out, "ratio_hi", ratio * wide);
+}
+
+static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct predicted what,
+                    const struct predicted *against)
 {
     const struct rad_prediction *p = what.p;
     const struct rad_cost *c = p ? &p->cost : NULL;
@@ -35,6 +53,8 @@ static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct 
     rad_out_text(out, "extrapolated", p ? (p->extrapolated ? "1" : "0") : NULL);
     rad_out_text(out, "bound", c ? rad_bound_name(c->bound) : NULL);
     put_usd(out, what.hw, c);
+    if (against != NULL)
+        put_ratio(out, &what, against);
     rad_out_end_row(out);
 }
 
@@ -46,19 +66,31 @@ enum rad_status hw_predict_row(const rad_hw *hw, const struct ops_row *row, cons
                                    : rad_hw_predict(hw, &row->m.op, words, out, err);
 }
 
+/* Row i; false after a warning that says why there is no prediction. */
+static bool predict_row(const struct ops_table *t, size_t i, const struct hw_options *o,
+                        const rad_hw *hw, struct ops_row *row, struct rad_prediction *p)
+{
+    struct rad_err err;
+    enum rad_status status = ops_row(t, i, row, &err);
+    if (status == RAD_OK)
+        status = hw_predict_row(hw, row, o->software, p, &err);
+    if (status != RAD_OK)
+        rad_cli_warn("hw predict", "%s: row %zu: %s", t->path, i + 1, err.msg);
+    return status == RAD_OK;
+}
+
 static void predict_rows(const struct ops_table *t, const struct hw_options *o, const rad_hw *hw,
                          rad_out *out)
 {
+    struct ops_row row, base_row;
+    struct rad_prediction p, base_p;
+    struct predicted base = {hw, &base_row.m.op, NULL};
+    if (o->against > 0 && predict_row(t, o->against - 1, o, hw, &base_row, &base_p))
+        base.p = &base_p;
     for (size_t i = 0; i < t->csv.n_row; i++) {
-        struct ops_row row;
-        struct rad_prediction p;
-        struct rad_err err;
-        enum rad_status status = ops_row(t, i, &row, &err);
-        if (status == RAD_OK)
-            status = hw_predict_row(hw, &row, o->software, &p, &err);
-        if (status != RAD_OK)
-            rad_cli_warn("hw predict", "%s: row %zu: %s", t->path, i + 1, err.msg);
-        put_row(out, t, i, (struct predicted){hw, status == RAD_OK ? &p : NULL});
+        const bool done = predict_row(t, i, o, hw, &row, &p);
+        put_row(out, t, i, (struct predicted){hw, &row.m.op, done ? &p : NULL},
+                o->against > 0 ? &base : NULL);
     }
 }
 
@@ -87,6 +119,9 @@ static enum rad_status predict(const struct hw_options *o, struct ops_table *t, 
                                struct rad_err *err)
 {
     RAD_TRY(ops_open(t, o->ops, err));
+    if (o->against > t->csv.n_row)
+        return rad_fail(err, RAD_E_RANGE, "%s: --against: expected at most row %zu but found %zu",
+                        o->ops, t->csv.n_row, o->against);
     if (o->out_path != NULL)
         return write_csv(t, o, hw, err);
     rad_out *out;

@@ -18,6 +18,7 @@ static void put(rad_out *out, const struct hw_options *o, struct error_group *g)
     rad_out_real(out, "p90_ape", r.p90_ape);
     rad_out_real(out, "bias", r.bias);
     rad_out_real(out, "coverage", r.coverage);
+    rad_out_real(out, "ratio_coverage", r.ratio_coverage);
     rad_out_real(out, "energy_median_ape", r.energy_median_ape);
     rad_out_end_row(out);
 }
@@ -57,6 +58,8 @@ int hw_validate(const void *options)
                                     : rad_fail(&err, RAD_E_NOMEM, "out of memory");
     if (status == RAD_OK)
         status = ops_open(&t, o->measured, &err);
+    if (groups != NULL)
+        groups->hw = hw;
     if (status == RAD_OK)
         status = gather(o, hw, &t, groups, &err);
     if (status == RAD_OK) {

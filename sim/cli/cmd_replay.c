@@ -38,7 +38,9 @@ static const struct argp_option option_rows[] = {
      "fp32, fp16, bf16, fp8, int8 or int4; default: fp16 or else bf16, fp32 on a CPU", 0},
     {"batch", KEY_BATCH, "N", 0, "Sequences per batch (default 1)", 0},
     {"batcher", KEY_BATCHER, "B", 0,
-     "auto (default), layer (layer order) or hop (paths in any order)", 0},
+     "auto (default), layer (layer order), hop (paths in any order) or grouped (as hop, the "
+     "layers of a hop in one grouped launch)",
+     0},
     {"phase", KEY_PHASE, "P", 0,
      "recorded (default), prefill (all tokens are prompt) or decode (all one by one)", 0},
     {"kv", KEY_KV, "K", 0, "Count keys again for hole, project or copy; default: as recorded", 0},
@@ -267,6 +269,8 @@ static void put_short_row(rad_out *out, const struct job *job, int i)
     rad_out_text(out, "dtype", rad_dtype_name(job->info[i].dtype));
     rad_out_real(out, "latency_s", r->latency_s);
     rad_out_real(out, "speedup", r->speedup);
+    rad_out_real(out, "speedup_lo", r->speedup_lo);
+    rad_out_real(out, "speedup_hi", r->speedup_hi);
     rad_out_real(out, "flop_frac", r->flop_frac);
     rad_out_real(out, "weight_bytes_frac", r->weight_bytes_frac);
     rad_out_real(out, "tpot_s", r->tpot_s);

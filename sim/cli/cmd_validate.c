@@ -102,6 +102,7 @@ static void put(rad_out *out, const struct validate_result *r)
     rad_out_real(out, "p90_ape", r->p90_ape);
     rad_out_real(out, "bias", r->bias);
     rad_out_real(out, "coverage", r->coverage);
+    rad_out_real(out, "ratio_coverage", r->ratio_coverage);
     rad_out_real(out, "energy_median_ape", r->energy_median_ape);
     rad_out_end_row(out);
 }

@@ -36,7 +36,9 @@ static enum rad_status grow(struct error_group *g, struct rad_err *err)
     g->log_ratio = ratio ? ratio : g->log_ratio;
     double *ape = realloc(g->energy_ape, cap * sizeof *ape);
     g->energy_ape = ape ? ape : g->energy_ape;
-    if (ratio == NULL || ape == NULL)
+    struct rad_residual *residual = realloc(g->residual, cap * sizeof *residual);
+    g->residual = residual ? residual : g->residual;
+    if (ratio == NULL || ape == NULL || residual == NULL)
         return rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", cap);
     g->cap = cap;
     return RAD_OK;
@@ -52,6 +54,9 @@ enum rad_status errors_add(struct error_groups *groups, const struct ops_table *
                         ERRORS_MAX_GROUP);
     RAD_TRY(grow(g, err));
     const double joules = p->cost.dynamic_j + p->cost.memory_j + p->cost.static_j;
+    g->residual[g->n] = (struct rad_residual){.sd = 0.0};
+    if (!(row->m.link.bytes > 0.0))
+        rad_hw_residual(groups->hw, &row->m.op, p, &g->residual[g->n]);
     g->log_ratio[g->n++] = log(p->cost.time_s / row->m.latency_s);
     g->covered += row->m.latency_s >= p->lo_s && row->m.latency_s <= p->hi_s;
     if (row->m.energy_j > 0.0 && row->m.latency_s >= 100e-6)
@@ -64,8 +69,24 @@ void errors_free(struct error_groups *g)
     for (size_t i = 0; i < g->n; i++) {
         free(g->of[i].log_ratio);
         free(g->of[i].energy_ape);
+        free(g->of[i].residual);
     }
     g->n = 0;
+}
+
+static double ratio_coverage(const struct error_group *g)
+{
+    size_t in = 0, of = 0;
+    for (size_t i = 0; i < g->n; i++)
+        for (int far = 0; far < 2; far++) {
+            const size_t j = (i + (far ? g->n / 2 : 1)) % g->n;
+            if (i == j || !(g->residual[i].sd > 0.0))
+                continue;
+            const double sd = rad_residual_pair_sd(&g->residual[i], &g->residual[j]);
+            of++;
+            in += fabs(g->log_ratio[i] - g->log_ratio[j]) <= RAD_RESIDUAL_Z80 * sd;
+        }
+    return of > 0 ? (double)in / (double)of : (double)NAN;
 }
 
 struct rad_fit_report errors_report(struct error_group *g)
@@ -76,6 +97,7 @@ struct rad_fit_report errors_report(struct error_group *g)
                                .head_dim = g->head_dim,
                                .rows = g->n,
                                .coverage = (double)g->covered / (double)g->n};
+    r.ratio_coverage = ratio_coverage(g);
     rad_sort_doubles(g->log_ratio, g->n);
     r.bias = expm1(rad_quantile(g->log_ratio, g->n, 0.5));
     for (size_t i = 0; i < g->n; i++)

@@ -13,9 +13,11 @@ struct error_group {
     double *log_ratio; /* [n] ln(predicted / measured) */
     size_t n, cap, covered, n_energy;
     double *energy_ape;
+    struct rad_residual *residual; /* [n], sd 0: of a transfer */
 };
 
 struct error_groups {
+    const rad_hw *hw; /* that predicts: set before the first row */
     struct error_group of[ERRORS_MAX_GROUP];
     size_t n;
 };
@@ -26,8 +28,10 @@ RAD_MUST_CHECK enum rad_status errors_add(struct error_groups *g, const struct o
                                           const struct rad_prediction *p, struct rad_err *err);
 void errors_free(struct error_groups *g);
 
-/* Sums up a group; its rows are sorted by it, so that it can be asked once. The texts of the report
- * are those of the group. */
+/* Sums up a group. ratio_coverage: of pairs of rows - each with the next of the file, and with one
+ * half a file on - the share whose measured ratio lies in the predicted one's 80 % interval. Its
+ * rows are sorted by it, so that it can be asked once. The texts of the report are those of the
+ * group. */
 struct rad_fit_report errors_report(struct error_group *g);
 
 #endif

@@ -1,6 +1,8 @@
 /* ops_table.c - see ops_table.h. */
 #include "cli/ops_table.h"
 
+#include "cli/ops_experts.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -27,11 +29,12 @@ enum {
     C_LATENCY,
     C_ENERGY,
     C_HARDWARE,
+    C_FFN,
 };
 static const char *const columns[OPS_N_COLUMN] = {
-    "op",    "dtype", "M",      "N",          "K",        "batch",
-    "seq",   "kv",    "heads",  "kv_heads",   "head_dim", "hidden",
-    "notes", "tp",    "source", "latency_us", "energy_j", "hardware"};
+    "op",     "dtype",      "M",        "N",        "K",      "batch", "seq",
+    "kv",     "heads",      "kv_heads", "head_dim", "hidden", "notes", "tp",
+    "source", "latency_us", "energy_j", "hardware", "ffn"};
 
 static const char *text_of(const struct ops_table *t, size_t row, int column)
 {
@@ -101,6 +104,47 @@ static enum rad_status gemm_op(const struct ops_table *t, size_t row, enum rad_d
     return RAD_OK;
 }
 
+/* groups=G products in one launch, M rows in all, N x K weights each. */
+static enum rad_status grouped_op(const struct ops_table *t, size_t row, enum rad_dtype dtype,
+                                  struct rad_op *op, struct rad_err *err)
+{
+    int64_t m = 0, n = 0, k = 0;
+    const int32_t groups = ops_note_int(text_of(t, row, C_NOTES), "groups");
+    RAD_TRY(number(t, row, C_M, 0, &m, err));
+    RAD_TRY(number(t, row, C_N, 0, &n, err));
+    RAD_TRY(number(t, row, C_K, 0, &k, err));
+    if (groups < 1 || groups > m)
+        return rad_fail(err, RAD_E_RANGE, "column notes: expected groups=G, at most M");
+    *op = rad_op_grouped(m, n, k, groups, dtype);
+    return RAD_OK;
+}
+
+/* M tokens through topk of so many experts, hidden -> ffn / tp -> hidden. */
+static enum rad_status experts_op(const struct ops_table *t, size_t row, enum rad_dtype dtype,
+                                  struct rad_op *op, struct rad_err *err)
+{
+    const char *notes = text_of(t, row, C_NOTES);
+    const int32_t top = ops_note_int(notes, "topk"), experts = ops_note_int(notes, "experts");
+    int64_t m = 0, hidden = 0, ffn = 0, tp = 1;
+    RAD_TRY(number(t, row, C_M, 0, &m, err));
+    RAD_TRY(number(t, row, C_HIDDEN, 0, &hidden, err));
+    RAD_TRY(number(t, row, C_FFN, 0, &ffn, err));
+    RAD_TRY(number(t, row, C_TP, 1, &tp, err));
+    if (top < 1 || experts < top || ffn < tp || ffn > INT32_MAX / 2 || hidden > INT32_MAX ||
+        m > INT32_MAX)
+        return rad_fail(err, RAD_E_RANGE,
+                        "expected topk=K;experts=E in column notes, and ffn of at least tp");
+    const struct rad_expert_shape shape = {
+        .m = m * top,
+        .hidden = (int32_t)hidden,
+        .ffn = (int32_t)(ffn / tp),
+        .groups = ops_active_experts(experts, m * top, m, notes),
+        .gated = ops_experts_gated(notes, (int32_t)hidden),
+    };
+    *op = rad_op_experts(&shape, dtype);
+    return RAD_OK;
+}
+
 /* seq queries per sequence, the last of which sees kv keys, each before it one key less. */
 static enum rad_status attend_op(const struct ops_table *t, size_t row, enum rad_dtype dtype,
                                  struct rad_op *op, struct rad_err *err)
@@ -133,6 +177,8 @@ static const struct {
 } kinds[] = {
     {"gemm", RAD_OP_GEMM},
     {"bmm", RAD_OP_GEMM},
+    {"grouped", RAD_OP_GEMM},
+    {"moe", RAD_OP_GEMM},
     {"attention", RAD_OP_ATTEND},
     {"attention_prefill", RAD_OP_ATTEND},
     {"attention_decode", RAD_OP_ATTEND},
@@ -213,7 +259,11 @@ static enum rad_status op_of(const struct ops_table *t, size_t row, struct rad_o
         return rad_fail(err, RAD_E_UNSUPPORTED, "op '%.32s' is none that hardware models cost",
                         name);
     RAD_TRY(format_of(text_of(t, row, C_DTYPE), &dtype, &share, err));
-    if (kinds[i].kind == RAD_OP_GEMM)
+    if (strcmp(name, "grouped") == 0)
+        RAD_TRY(grouped_op(t, row, dtype, op, err));
+    else if (strcmp(name, "moe") == 0)
+        RAD_TRY(experts_op(t, row, dtype, op, err));
+    else if (kinds[i].kind == RAD_OP_GEMM)
         RAD_TRY(gemm_op(t, row, dtype, op, err));
     else if (kinds[i].kind == RAD_OP_ATTEND)
         RAD_TRY(attend_op(t, row, dtype, op, err));
@@ -291,6 +341,9 @@ enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *o
     *out = (struct ops_row){.m = {.row = row + 1}};
     software_of(t, row, out->software);
     model_of(text_of(t, row, C_NOTES), out->model);
+    if (strcmp(text_of(t, row, C_OP), "moe") == 0)
+        snprintf(out->model, OPS_MODEL, "%.8s x %.8s, %d", text_of(t, row, C_HIDDEN),
+                 text_of(t, row, C_FFN), (int)ops_note_int(text_of(t, row, C_NOTES), "experts"));
     if (link)
         RAD_TRY(link_of(t, row, &out->m.link, err));
     else

@@ -1,13 +1,14 @@
 /* ops_table.h - private to cli/: operations in the columns of measured data.
  *
- * op,dtype and what the operation needs of M,N,K,batch,seq,kv,heads,kv_heads,head_dim,hidden,tp;
- * latency_us and energy_j where it was measured; source and notes say with which software. */
+ * op,dtype and what the operation needs of M,N,K,batch,seq,kv,heads,kv_heads,head_dim,hidden,
+ * ffn,tp; latency_us and energy_j where it was measured; source and notes say with which
+ * software. */
 #ifndef RAD_CLI_OPS_TABLE_H
 #define RAD_CLI_OPS_TABLE_H
 
 #include "cli/csv.h"
 
-enum { OPS_N_COLUMN = 18, OPS_SOFTWARE = 48, OPS_MODEL = 32 };
+enum { OPS_N_COLUMN = 19, OPS_SOFTWARE = 48, OPS_MODEL = 32 };
 
 struct ops_table {
     struct csv csv;

@@ -63,8 +63,8 @@ static void print_beside(FILE *to, const char *name, const char *routed, const c
 static void print_comparison(const struct rad_replay_result *r, int32_t n_layer, FILE *to)
 {
     char a[N_SI], b[N_SI];
-    fprintf(to, "  predicted speedup %.3g, bound by %s\n\n", r->speedup,
-            rad_bound_name(r->bound_kind));
+    fprintf(to, "  predicted speedup %.3g (80 %%: %.3g to %.3g), bound by %s\n\n", r->speedup,
+            r->speedup_lo, r->speedup_hi, rad_bound_name(r->bound_kind));
     fprintf(to, "  %-22s %14s %14s %13s\n", "", "routed", "dense", "routed/dense");
     print_beside(to, "time", si(a, r->latency_s, "s"), si(b, r->dense_latency_s, "s"),
                  1 / r->speedup);

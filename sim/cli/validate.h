@@ -19,7 +19,8 @@ struct validate_result {
     char hw[RAD_HW_NAME], op[32], format[16], software[OPS_SOFTWARE], model[OPS_MODEL];
     double head_dim; /* 0: any */
     size_t rows;
-    double median_ape, mape, p90_ape, bias, coverage, energy_median_ape; /* NaN: not measured */
+    double median_ape, mape, p90_ape, bias, coverage, ratio_coverage,
+        energy_median_ape; /* NaN: not measured */
 };
 
 struct validate_results {

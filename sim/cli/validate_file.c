@@ -40,7 +40,7 @@ static bool is_counted(const struct ops_row *r)
     const struct rad_op *op = &r->m.op;
     if (!(r->m.latency_s > 0.0) || r->hot)
         return false;
-    return r->m.link.bytes > 0.0 || op->kind != RAD_OP_GEMM ||
+    return r->m.link.bytes > 0.0 || op->kind != RAD_OP_GEMM || op->groups > 1 ||
            (op->n >= 1024 && op->k >= 1024 && op->m <= 16384);
 }
 
@@ -88,6 +88,8 @@ static enum rad_status predict(struct part *part, const rad_hw *hw, enum validat
     struct error_groups *groups = calloc(1, sizeof *groups);
     enum rad_status status = groups ? RAD_OK
                                     : rad_fail(err, RAD_E_NOMEM, "out of memory for errors");
+    if (groups != NULL)
+        groups->hw = hw;
     for (size_t i = 0; status == RAD_OK && i < part->rows->n; i++) {
         const struct ops_row *row = &part->rows->row[i];
         struct rad_prediction p;

@@ -34,6 +34,7 @@ void validate_add(struct validate_results *to, enum validate_test test, const ch
                                   .p90_ape = r->p90_ape,
                                   .bias = r->bias,
                                   .coverage = r->coverage,
+                                  .ratio_coverage = r->ratio_coverage,
                                   .energy_median_ape = r->energy_median_ape};
     snprintf(v->hw, sizeof v->hw, "%s", hw);
     snprintf(v->op, sizeof v->op, "%s", r->op);
@@ -123,13 +124,14 @@ static void put_row(struct rad_buf *to, const struct validate_result *r)
                    r->software, r->model[0] != '\0' ? ", " : "", r->model, r->rows,
                    100.0 * r->median_ape, 100.0 * r->mape, 100.0 * r->p90_ape, 100.0 * r->bias);
     put_share(to, r->coverage, 0);
+    put_share(to, r->ratio_coverage, 0);
     put_share(to, r->energy_median_ape, 1);
     rad_buf_add(to, "\n");
 }
 
 static const char columns[] =
-    "| hw | op | dtype | software | rows | median | mean | p90 | bias | cover | energy |\n"
-    "|---|---|---|---|---|---|---|---|---|---|---|\n";
+    "| hw | op | dtype | software | rows | median | mean | p90 | bias | cover | ratios | energy |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 static const char *const intros[] = {
     "\n## Shapes never seen\n\n"
@@ -138,7 +140,11 @@ static const char *const intros[] = {
     "vector operations: width; transfers: size), and the whole fit - law and surface - is made\n"
     "again without them. Cover: the share of the rows of two parts within the 80 % interval of "
     "the\n"
-    "other three.\n\n",
+    "other three. Ratios: of pairs of rows of two parts, each with another of its shape and with "
+    "one\n"
+    "anywhere, the share whose measured ratio lies within the 80 % interval of the predicted "
+    "ratio\n"
+    "(residuals that both share cancel; shares and interval from the other three).\n\n",
     "\n## Models larger than those fitted\n\n"
     "The model with the largest operation of each kind is left out, all of its rows. It is named\n"
     "after the software.\n\n",

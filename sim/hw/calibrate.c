@@ -2,6 +2,7 @@
 #include "base/stat.h"
 #include "hw/group.h"
 #include "hw/hw_profile.h"
+#include "hw/residual.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -102,6 +103,7 @@ static enum rad_status report(const struct rad_refit *r, struct rad_fit *fit,
                                  .model = r->rows->held_model};
     struct rad_buf params = {0};
     sum_errors(r->rows, fit, &out, scratch);
+    RAD_TRY(rad_residual_shares(r->rows, fit, &out.ratio_coverage, err));
     out.energy_median_ape = energy_error(r->rows, fit, scratch);
     name_bad_rows(r->rows, fit, o);
     if (o->report == NULL)

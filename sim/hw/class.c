@@ -6,7 +6,9 @@
  * moves to others. The interval: each donor's own fit against the mean of the others over a set of
  * shapes, and the donor's own interval, as independent errors. */
 #include "base/stat.h"
+#include "hw/class_probe.h"
 #include "hw/hw_profile.h"
+#include "hw/residual.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -164,72 +166,6 @@ static enum rad_status mean_of(const struct donors *d, size_t without, struct ra
 
 /* ---- intervals -------------------------------------------------------------------------- */
 
-enum { MAX_PROBE = 64 };
-
-static size_t probe_gemm(const struct rad_fit *kind, enum rad_dtype dtype, struct rad_work *work)
-{
-    static const int64_t rows[] = {1, 16, 64, 256, 1024, 4096}, sizes[] = {2048, 4096, 8192};
-    const double share = strcmp(kind->format, "w4a16") == 0   ? 0.25
-                         : strcmp(kind->format, "w8a16") == 0 ? 0.5
-                                                              : 1.0;
-    size_t n = 0;
-    for (int i = 0; i < 6; i++)
-        for (int j = 0; j < 9; j++) {
-            struct rad_op op = rad_op_gemm(rows[i], sizes[j / 3], sizes[j % 3], dtype);
-            op.weight_bytes *= share;
-            work[n++] = rad_work_of(&op);
-        }
-    return n;
-}
-
-static size_t probe_attend(const struct rad_fit *kind, enum rad_dtype dtype, struct rad_work *work)
-{
-    const bool prefill = strcmp(kind->op, "prefill") == 0;
-    static const int64_t contexts[] = {512, 2048, 8192, 32768};
-    static const int32_t batches[] = {1, 4, 16, 64}, groups[] = {4, 8, 32};
-    size_t n = 0;
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++)
-            for (int k = 0; k < 3; k++) {
-                const int64_t keys = contexts[i], queries = prefill ? keys : 1;
-                const struct rad_attend_shape shape = {
-                    .m = batches[j] * queries,
-                    .n_keys = batches[j] * (queries * keys - queries * (queries - 1) / 2),
-                    .kv_read_keys = batches[j] * keys,
-                    .heads = groups[k],
-                    .kv_heads = 2,
-                    .head_dim = kind->head_dim > 0.0 ? (int32_t)kind->head_dim : 128,
-                    .n_seq = batches[j]};
-                const struct rad_op op = rad_op_attend(&shape, dtype);
-                work[n++] = rad_work_of(&op);
-            }
-    return n;
-}
-
-static size_t probe_rest(const struct rad_fit *kind, enum rad_dtype dtype, struct rad_work *work)
-{
-    size_t n = 0;
-    for (int i = 0; i < 6; i++)
-        for (int j = 0; j < 4; j++) {
-            const struct rad_op op =
-                rad_op_vector(RAD_OP_NORM, (int64_t)1 << (2 * i + 2), (int64_t)1024 << j, dtype);
-            work[n] = kind->law == &rad_law_link
-                          ? (struct rad_work){.bytes = exp2(10 + 4 * i), .ranks = exp2(1 + j % 3)}
-                          : rad_work_of(&op);
-            n++;
-        }
-    return n;
-}
-
-/* Shapes of that kind, over the range that models have. */
-static size_t probes(const struct rad_fit *kind, enum rad_dtype dtype, struct rad_work *work)
-{
-    return kind->law == &rad_law_gemm ? probe_gemm(kind, dtype, work)
-           : kind->law == &rad_law_decode || kind->law == &rad_law_prefill
-               ? probe_attend(kind, dtype, work)
-               : probe_rest(kind, dtype, work);
-}
-
 static enum rad_dtype dtype_of(const char *format)
 {
     enum rad_dtype dtype = RAD_F16;
@@ -239,13 +175,53 @@ static enum rad_dtype dtype_of(const char *format)
     return rad_dtype_parse(format, &dtype, &none) == RAD_OK ? dtype : RAD_F16;
 }
 
+/* ln(donor / mean of the others), donor by donor. */
+struct deviations {
+    const double *r; /* [donors][n_work] */
+    const struct rad_work *work;
+    size_t n_work;
+};
+
+/* What residuals of the mean have in common: how donors differ from it is common to all shapes as
+ * far as a donor's deviations are alike, to the rows of a shape as far as those of the shape are,
+ * and to near shapes for the rest; beside that stands what donors err by themselves, own_sd. */
+static void share_out(const struct donors *d, struct rad_fit *pool, const struct deviations *v,
+                      double own_sd)
+{
+    double square = 0.0, all = 0.0, same = 0.0, n_all = 0.0, n_same = 0.0;
+    double own[2] = {0.0, 0.0};
+    for (size_t i = 0; i < d->n; i++)
+        for (size_t j = 0; j < v->n_work; j++)
+            for (size_t k = 0; k < v->n_work; k++) {
+                const double *r = v->r + i * v->n_work, product = r[j] * r[k];
+                const bool shape = rad_residual_shape(pool->op, &v->work[j]) ==
+                                   rad_residual_shape(pool->op, &v->work[k]);
+                square += j == k ? product : 0.0;
+                all += j == k ? 0.0 : product;
+                n_all += j != k;
+                same += j != k && shape ? product : 0.0;
+                n_same += j != k && shape;
+            }
+    for (size_t i = 0; i < d->n; i++) {
+        const double share = d->fit[i]->common_frac < 0.0 ? 0.15 : d->fit[i]->shape_frac;
+        own[0] += share / (double)d->n;
+        own[1] += (d->fit[i]->common_frac < 0.0 ? 0.15 : d->fit[i]->near_frac) / (double)d->n;
+    }
+    const double var = square / (double)(d->n * v->n_work), sum = var + own_sd * own_sd;
+    const double common = n_all > 0.0 ? fmin(var, fmax(0.0, all / n_all)) : 0.0;
+    const double shape = n_same > 0.0 ? fmin(var, fmax(common, same / n_same)) : common;
+    pool->common_frac = common / sum;
+    pool->shape_frac = (shape - common + own[0] * own_sd * own_sd) / sum;
+    pool->near_frac = (var - shape + own[1] * own_sd * own_sd) / sum;
+}
+
 /* Interval and typical error of the mean `pool` of two donors or more. */
 static enum rad_status spread(const struct donors *d, struct rad_fit *pool, struct rad_err *err)
 {
-    struct rad_work work[MAX_PROBE];
-    double r[MAX_DONOR * MAX_PROBE], own_lo = 0.0, own_hi = 0.0;
+    struct rad_work work[RAD_MAX_PROBE];
+    double r[MAX_DONOR * RAD_MAX_PROBE], own_lo = 0.0, own_hi = 0.0;
     const enum rad_dtype dtype = dtype_of(pool->format);
-    const size_t n_work = probes(pool, dtype, work);
+    const size_t n_work = rad_class_probes(pool, dtype, work);
     size_t n = 0;
     for (size_t i = 0; i < d->n; i++) {
         struct rad_fit rest = *pool;
@@ -263,6 +239,8 @@ static enum rad_status spread(const struct donors *d, struct rad_fit *pool, stru
         own_lo += log(d->fit[i]->lo_ratio) / (double)d->n;
         own_hi += log(d->fit[i]->hi_ratio) / (double)d->n;
     }
+    share_out(d, pool, &(struct deviations){r, work, n_work},
+              (own_hi - own_lo) / (2.0 * RAD_RESIDUAL_Z80));
     rad_sort_doubles(r, n);
     pool->lo_ratio = exp(-hypot(fmin(0.0, rad_quantile(r, n, 0.1)), own_lo));
     pool->hi_ratio = exp(hypot(fmax(0.0, rad_quantile(r, n, 0.9)), own_hi));
@@ -311,6 +289,9 @@ static enum rad_status pool_kind(const struct donors *d, const struct rad_fit *k
     const double apart = one_asked != NULL ? log(1.15) : log(1.35);
     out->lo_ratio = exp(-hypot(2.0 * log(f->lo_ratio), apart));
     out->hi_ratio = exp(hypot(2.0 * log(f->hi_ratio), apart));
+    const double own = 0.5 * log(f->hi_ratio / f->lo_ratio), sum = 4.0 * own * own + apart * apart;
+    out->common_frac = apart * apart / sum; /* of another part, all shapes alike */
+    out->shape_frac = out->near_frac = 0.15 * (1.0 - out->common_frac);
     out->ape_frac = hypot(f->ape_frac, apart / 1.9); /* 80 % of a normal error is 1.9 medians */
     if (one_asked != NULL) {
         memcpy(out->software, f->software, sizeof out->software);

@@ -89,8 +89,7 @@ const char *rad_fit_format(const struct rad_op *op)
     const char *name = rad_dtype_name(op->dtype);
     if (op->kind != RAD_OP_GEMM || !(op->weight_bytes > 0.0))
         return name;
-    const double share = op->weight_bytes /
-                         ((double)op->n * (double)op->k * rad_dtype_bytes(op->dtype));
+    const double share = op->weight_bytes / (rad_op_weights(op) * rad_dtype_bytes(op->dtype));
     return share < 0.3 ? "w4a16" : share < 0.6 ? "w8a16" : name;
 }
 

@@ -4,6 +4,7 @@
  * is taken to be if nothing else is asked for:
  *   - {op: gemm, format: bf16, software: aic vllm 0.22, data: ..., rows: 13690, ape: 2.7 %,
  *      lo: 0.95, hi: 1.06,                        # 80 % of held-out rows: measured / predicted
+ *      common: 0, shape: 0.2, near: 0.1,          # optional: shares of the residuals' variance
  *      law: {floor: 3.9 us, ...},                 # parameters of the law (law_*.c)
  *      power: {idle: 114 W, flop: 0.77 pJ/FLOP, byte: 74 pJ/B, cap: 690 W, settle: 5 us},   #
  * optional knots: {m: 1 8 16 ..., n: ...}, surface: 3 -2 5 ...}    # 1000 ln(measured / law),
@@ -36,6 +37,8 @@ struct rad_fit {
     char op[16], format[8], software[48], data[128];
     double head_dim; /* of attention; 0: any */
     double rows, ape_frac, lo_ratio, hi_ratio;
+    double common_frac, shape_frac, near_frac; /* of the residuals' variance: hw_residual.h;
+                                                * common_frac -1: not estimated */
     double p[RAD_LAW_N_PARAM];
     struct rad_power power;
     struct rad_surface surface;

@@ -13,6 +13,10 @@ static const struct rad_param values[] = {
     {"ape", P(ape_frac), RAD_DIM_ONE, 0, 10, RAD_REQUIRED, "median error of held-out rows"},
     {"lo", P(lo_ratio), RAD_DIM_ONE, 0.01, 1, RAD_REQUIRED, "measured / predicted, lower end"},
     {"hi", P(hi_ratio), RAD_DIM_ONE, 1, 100, RAD_REQUIRED, "measured / predicted, upper end"},
+    {"common", P(common_frac), RAD_DIM_ONE, -1, 1, -1,
+     "share of the variance of residuals that all shapes have in common"},
+    {"shape", P(shape_frac), RAD_DIM_ONE, 0, 1, 0, "that the rows of a shape have in common"},
+    {"near", P(near_frac), RAD_DIM_ONE, 0, 1, 0, "that rows of near shapes have in common"},
     RAD_PARAM_END,
 };
 
@@ -151,9 +155,9 @@ static enum rad_status read_surface(const rad_yaml_node *map, struct rad_fit *fi
 
 static enum rad_status read_one(const rad_yaml_node *map, struct rad_fit *fit, struct rad_err *err)
 {
-    static const char *const keys[] = {"op",    "format", "software", "data", "head_dim",
-                                       "rows",  "ape",    "lo",       "hi",   "law",
-                                       "power", "knots",  "surface"};
+    static const char *const keys[] = {"op",  "format", "software", "data",   "head_dim", "rows",
+                                       "ape", "lo",     "hi",       "common", "shape",    "near",
+                                       "law", "power",  "knots",    "surface"};
     RAD_TRY(rad_yaml_only(map, keys, sizeof keys / sizeof keys[0], err));
     RAD_TRY(text_of(map, "op", fit->op, sizeof fit->op, err));
     RAD_TRY(text_of(map, "format", fit->format, sizeof fit->format, err));

@@ -57,8 +57,12 @@ void rad_fit_write(struct rad_buf *to, const struct rad_fit *fit)
                    fit->op, fit->format, fit->software, fit->data);
     if (fit->head_dim > 0.0)
         rad_buf_printf(to, "    head_dim: %.0f\n", fit->head_dim);
-    rad_buf_printf(to, "    rows: %.0f\n    ape: %.4g\n    lo: %.4g\n    hi: %.4g\n    law:\n",
-                   fit->rows, fit->ape_frac, fit->lo_ratio, fit->hi_ratio);
+    rad_buf_printf(to, "    rows: %.0f\n    ape: %.4g\n    lo: %.4g\n    hi: %.4g\n", fit->rows,
+                   fit->ape_frac, fit->lo_ratio, fit->hi_ratio);
+    if (fit->common_frac >= 0.0)
+        rad_buf_printf(to, "    common: %.3g\n    shape: %.3g\n    near: %.3g\n", fit->common_frac,
+                       fit->shape_frac, fit->near_frac);
+    rad_buf_add(to, "    law:\n");
     for (int i = 0; i < fit->law->n_param; i++) {
         rad_buf_printf(to, "      %s: ", fit->law->params[i].key);
         put_value(to, fit->law->params[i].dim, fit->p[i]);

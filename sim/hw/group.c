@@ -1,6 +1,8 @@
 /* group.c - measured rows of one kind as columns, and which of them are held out together. */
 #include "hw/group.h"
 
+#include "hw/residual.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,25 +49,6 @@ static enum rad_status alloc_rows(struct rad_group_rows *g, size_t n, struct rad
     return RAD_OK;
 }
 
-/* The shape by which a row is held out, scattered: two that share it are held out together. */
-static uint64_t shape_of(const struct rad_group_key *key, const struct rad_work *w)
-{
-    double shape = w->n;
-    if (strcmp(key->op, "gemm") == 0)
-        shape = w->n * 1048573.0 + w->k;
-    else if (w->heads > 0.0)
-        shape = w->heads * 4099.0 + w->kv_heads;
-    else if (w->bytes > 0.0)
-        shape = w->bytes;
-    uint64_t bits;
-    memcpy(&bits, &shape, sizeof bits);
-    bits ^= bits >> 33;
-    bits *= 0xff51afd7ed558ccdULL; /* murmur3's finaliser: neighbours fall apart */
-    bits ^= bits >> 29;
-    bits *= 0xc4ceb9fe1a85ec53ULL;
-    return bits ^ (bits >> 32);
-}
-
 static void add_row(struct rad_group_rows *g, const struct rad_group_key *key,
                     const struct rad_law *law, const struct rad_measured *m)
 {
@@ -77,7 +60,7 @@ static void add_row(struct rad_group_rows *g, const struct rad_group_key *key,
     g->log_s[i] = log(m->latency_s);
     g->weight[i] = m->op.kind == RAD_OP_ATTEND && m->latency_s < 20e-6 ? 0.2 : 1.0;
     g->joules[i] = m->energy_j;
-    g->shape[i] = shape_of(key, &g->work[i]);
+    g->shape[i] = rad_residual_shape(key->op, &g->work[i]); /* held out together */
     g->row[i] = m->row;
     g->model[i] = m->model;
 }

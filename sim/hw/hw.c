@@ -1,6 +1,7 @@
 /* hw.c - the values of a profile and the cost of one operation. */
 #include "hw/hw.h"
 
+#include "hw/grouped.h"
 #include "hw/hw_profile.h"
 
 #include <math.h>
@@ -161,7 +162,10 @@ static bool op_is_whole(const struct rad_op *op)
         return false;
     if (op->kind == RAD_OP_ATTEND)
         return op->n_keys > 0 && op->head_dim > 0 && op->kv_heads > 0 && op->heads >= op->kv_heads;
-    return op->n > 0 && (op->kind != RAD_OP_GEMM || op->k > 0);
+    if (op->kind != RAD_OP_GEMM)
+        return op->n > 0;
+    return op->n > 0 && op->k > 0 && op->groups >= 0 && op->groups <= op->m && op->mid >= 0 &&
+           op->up >= op->mid;
 }
 
 static void name_bound(struct rad_cost *c)
@@ -206,6 +210,8 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct ra
     hw->model->chip(hw->params, dtype, &chip);
     rad_fit_time(fit, &chip, work, &t, &out->extrapolated);
     c->time_s = t.time_s;
+    if (work->groups > 1.0) /* whatever a surface says */
+        c->time_s = fmax(c->time_s, work->weight_bytes / chip.mem_bytes_per_s);
     c->compute_s = fmin(t.compute_s, t.time_s);
     c->memory_s = fmin(t.memory_s, t.time_s);
     c->overhead_s = fmin(t.overhead_s, t.time_s);
@@ -223,6 +229,7 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct ra
     out->lo_s = c->time_s * pow(fit->lo_ratio, wide);
     out->hi_s = c->time_s * pow(fit->hi_ratio, wide);
     out->data = fit->data;
+    out->fit = fit;
     out->extrapolated = out->extrapolated || !(fit->rows > 0.0); /* the mean of other parts */
 }
 
@@ -247,7 +254,9 @@ enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op, const 
     if (!op_is_whole(op))
         return rad_fail(err, RAD_E_ARG, "operation '%s': expected positive extents",
                         rad_op_kind_name(op->kind));
-    if (hw->model->cost(hw->params, op, &out->cost) != RAD_OK)
+    const bool plain = op->kind != RAD_OP_GEMM || (op->groups <= 1 && op->mid == 0);
+    if ((plain ? hw->model->cost(hw->params, op, &out->cost)
+               : rad_grouped_cost(hw->model, hw->params, op, &out->cost)) != RAD_OK)
         return refuse(hw, op, err);
     const struct rad_fit *fit = fit_for(hw, op, software);
     if (fit == NULL) {

@@ -56,6 +56,7 @@ struct rad_hw_model {
     const struct rad_param *params; /* ends with RAD_PARAM_END */
     size_t params_bytes;
     double error_frac; /* of parts whose profile gives none; 0: 35 % */
+    bool grouped;      /* cost() takes products of several groups; else one after the other */
     /* May check relations between parameters; NULL if there is nothing to check. */
     enum rad_status (*check)(const void *params, struct rad_err *err);
     bool (*supports)(const void *params, enum rad_dtype dtype);
@@ -167,5 +168,6 @@ RAD_MUST_CHECK enum rad_status rad_hw_host_profile(const struct rad_host_rates *
                                                    char **yaml_text, struct rad_err *err);
 
 #include "hw/hw_measured.h"
+#include "hw/hw_residual.h"
 
 #endif

@@ -8,6 +8,8 @@
  *             t_c = waves 2 Tm Tn ceil32(K/s) / (P/n_u ec g) + [s>1] 8 M N s / W
  *             g = 1 - tile_loss * (halvings of the tile from 256 x 128)
  *   gemv    (M <= 8) t = t0 + max(F / (P ec), t_m)
+ *   grouped (G groups in one launch) as gemm without tiles, but t_c = F pad / (P ec),
+ *             pad = (x + 1/2 + e^(-2x)/2) / x, x = M / (16 G): tiles of 16 rows, each of one group
  *   attend  as gemm without tiles, ec = attend_frac; both terms divided by the occupancy
  *             min(1, n_seq max(kv_heads max(1, keys/split), heads max(1, queries/64)) / n_u)
  *   vector  t = t0 + max(B / W_kind, F / vector_peak)
@@ -126,6 +128,17 @@ static struct level level_of(const struct gpu *g, const struct rad_op *op)
     return (struct level){g->mem_bytes_per_s * g->bandwidth_frac, g->byte_j};
 }
 
+static void grouped_cost(const struct gpu *g, const struct rad_op *op, double bytes_per_s,
+                         struct rad_cost *out)
+{
+    const double rate = g->peak_flop_per_s.of[op->dtype] * g->compute_frac.of[op->dtype];
+    const double x = (double)op->m / (16.0 * (double)op->groups);
+    out->overhead_s = g->op_floor_s;
+    out->memory_s = rad_part_bytes(op) / bytes_per_s;
+    out->compute_s = op->flop / rate * (x + 0.5 + 0.5 * exp(-2.0 * x)) / x;
+    out->time_s = g->op_floor_s + rad_part_soft_max(out->compute_s, out->memory_s, g->overlap);
+}
+
 static void gemm_cost(const struct gpu *g, const struct rad_op *op, double bytes_per_s,
                       struct rad_cost *out)
 {
@@ -172,7 +185,9 @@ static enum rad_status gpu_cost(const void *params, const struct rad_op *op, str
     if (!(g->peak_flop_per_s.of[op->dtype] > 0.0))
         return RAD_E_UNSUPPORTED;
     const struct level level = level_of(g, op);
-    if (op->kind == RAD_OP_GEMM)
+    if (op->kind == RAD_OP_GEMM && op->groups > 1)
+        grouped_cost(g, op, level.bytes_per_s, out);
+    else if (op->kind == RAD_OP_GEMM)
         gemm_cost(g, op, level.bytes_per_s, out);
     else if (op->kind == RAD_OP_ATTEND)
         attend_cost(g, op, level.bytes_per_s, out);
@@ -225,6 +240,7 @@ const struct rad_hw_model rad_hw_model_gpu = {
     .source = "Williams 2009; NVIDIA matrix multiplication guide; NeuSight arXiv 2407.13853",
     .params = gpu_params,
     .params_bytes = sizeof(struct gpu),
+    .grouped = true,
     .check = gpu_check,
     .supports = gpu_supports,
     .cost = gpu_cost,

@@ -11,11 +11,14 @@ struct rad_link {
     double bytes, ranks;
 };
 
+struct rad_fit; /* hw/fit.h */
+
 struct rad_prediction {
     struct rad_cost cost;
     double lo_s, hi_s; /* 80 % of held-out measurements lie between, see the profile's fit */
     bool extrapolated; /* no fit for this operation, or a shape outside those it was fitted on */
     const char *data;  /* what the fit was fitted on; NULL: class defaults */
+    const struct rad_fit *fit; /* of the profile, for rad_hw_residual; NULL: class defaults */
 };
 
 /* rad_hw_cost with an interval. software: words such as "vllm 0.22" that choose among the fits of
@@ -54,8 +57,9 @@ struct rad_fit_report {
     const char *model;                                /* that was held out, or NULL */
     size_t rows;                                      /* fitted, or held out with their model */
     double median_ape, mape, p90_ape, bias, coverage; /* fractions; coverage of lo..hi */
-    double energy_median_ape;                         /* NaN: no energies */
-    const char *params;                               /* "floor 3.9e-06 (4 %), ..." */
+    double ratio_coverage;    /* of 80 % intervals of ratios of two rows; NaN: no pairs */
+    double energy_median_ape; /* NaN: no energies */
+    const char *params;       /* "floor 3.9e-06 (4 %), ..." */
 };
 
 struct rad_calibration {

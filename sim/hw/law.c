@@ -18,12 +18,12 @@ static const struct {
     const char *name;
     const struct rad_law *law;
 } classes[] = {
-    {"gemm", &rad_law_gemm},      {"decode", &rad_law_decode},  {"prefill", &rad_law_prefill},
-    {"norm", &rad_law_vector},    {"act", &rad_law_vector},     {"gelu", &rad_law_vector},
-    {"add", &rad_law_vector},     {"rope", &rad_law_vector},    {"gather", &rad_law_vector},
-    {"embed", &rad_law_vector},   {"softmax", &rad_law_vector}, {"allreduce", &rad_law_link},
-    {"allgather", &rad_law_link}, {"alltoall", &rad_law_link},  {"reducescatter", &rad_law_link},
-    {"sendrecv", &rad_law_link},
+    {"gemm", &rad_law_gemm},      {"decode", &rad_law_decode},   {"prefill", &rad_law_prefill},
+    {"norm", &rad_law_vector},    {"act", &rad_law_vector},      {"gelu", &rad_law_vector},
+    {"add", &rad_law_vector},     {"rope", &rad_law_vector},     {"gather", &rad_law_vector},
+    {"embed", &rad_law_vector},   {"softmax", &rad_law_vector},  {"allreduce", &rad_law_link},
+    {"allgather", &rad_law_link}, {"alltoall", &rad_law_link},   {"reducescatter", &rad_law_link},
+    {"sendrecv", &rad_law_link},  {"grouped", &rad_law_grouped},
 };
 
 const struct rad_law *rad_law_find(const char *name)
@@ -46,6 +46,8 @@ const char *rad_work_class(const struct rad_op *op)
 {
     if (op->kind == RAD_OP_ATTEND)
         return op->m > (op->n_seq > 0 ? op->n_seq : 1) ? "prefill" : "decode";
+    if (op->kind == RAD_OP_GEMM && (op->groups > 1 || op->mid > 0))
+        return "grouped";
     if (op->kind != RAD_OP_ACT)
         return rad_op_kind_name(op->kind);
     const double moved = op->act_bytes / ((double)op->m * (double)op->n);
@@ -59,6 +61,9 @@ struct rad_work rad_work_of(const struct rad_op *op)
         .m = m,
         .n = (double)op->n,
         .k = (double)op->k,
+        .groups = op->groups > 1 ? (double)op->groups : 1.0,
+        .up = (double)op->up,
+        .mid = (double)op->mid,
         .batch = batch,
         /* n queries that end at key c attend n c - n (n - 1) / 2 keys */
         .keys = (double)op->n_keys / (m > 0.0 ? m : 1.0) + (m / batch - 1.0) / 2.0,

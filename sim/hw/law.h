@@ -16,9 +16,10 @@ struct rad_chip {
 
 /* One operation or transfer in doubles. */
 struct rad_work {
-    double m, n, k; /* GEMM extents; vector: rows, elements */
-    double batch;   /* sequences of attention */
-    double keys;    /* context of one sequence; kv_len = keys of its last query */
+    double m, n, k;         /* GEMM extents; vector: rows, elements */
+    double groups, up, mid; /* of a GEMM, as in struct rad_op; groups >= 1 */
+    double batch;           /* sequences of attention */
+    double keys;            /* context of one sequence; kv_len = keys of its last query */
     double heads, kv_heads, head_dim;
     double flop, weight_bytes, act_bytes, kv_bytes;
     double bytes, ranks; /* of a transfer */
@@ -63,8 +64,8 @@ const struct rad_law *rad_law_find(const char *name);
 
 struct rad_work rad_work_of(const struct rad_op *op);
 
-/* The name that fits have for the class of an operation: gemm, decode, prefill, norm, act (two
- * inputs), gelu (one input), add, rope, gather, embed, softmax. */
+/* The name that fits have for the class of an operation: gemm, grouped, decode, prefill, norm, act
+ * (two inputs), gelu (one input), add, rope, gather, embed, softmax. */
 const char *rad_work_class(const struct rad_op *op);
 
 /* The law that costs a class, never NULL for the names above, nor for those of transfers. */

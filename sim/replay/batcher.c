@@ -41,7 +41,7 @@ static enum rad_status unknown(const char *name, struct rad_err *err)
     if (near != NULL)
         return rad_fail(err, RAD_E_ARG, "batcher: unknown name '%s'; did you mean '%s'",
                         rad_show(shown, name), near);
-    return rad_fail(err, RAD_E_ARG, "batcher: expected auto, layer or hop but found '%s'",
+    return rad_fail(err, RAD_E_ARG, "batcher: expected auto, layer, hop or grouped but found '%s'",
                     rad_show(shown, name));
 }
 

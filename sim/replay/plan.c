@@ -204,6 +204,7 @@ static void finish(struct build *b)
     info->n_token = info->n_prefill_token + info->n_decode_token;
     info->n_visit = sum.visits;
     info->n_group = p->sum.n_group;
+    info->n_launch = p->sum.n_launch;
     info->group_tokens = p->sum.group_tokens;
     info->n_shape = (int64_t)p->n_shapes;
     info->n_op = (int64_t)(p->n_ops + p->n_key_ops);

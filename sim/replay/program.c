@@ -47,6 +47,8 @@ static struct rad_group group_of(const struct rad_group_key *key)
         .kv_read_keys = (int64_t)x[4],
         .n_seq = (int32_t)(x[2] >> 32),
         .partial = (x[0] >> 8 & 1) != 0,
+        .groups_attn = (int32_t)(x[0] >> 9 & 0x7ff),
+        .groups_mlp = (int32_t)(x[0] >> 20 & 0x7ff),
     };
 }
 
@@ -332,11 +334,13 @@ void rad_program_finish(struct rad_program *p)
         sum_ops(sum, s->work, p->key_ops + s->key_first, s->n_key, s->count);
         if (s->work != RAD_WORK_LAYER)
             continue;
-        sum->n_group += s->count;
+        sum->n_launch += s->count;
         sum->group_tokens += s->count * s->m;
         if (s->m > 0)
             sum->layer_loads += s->count;
     }
+    sum->n_group = sum->n_launch + p->merged_groups;
+    sum->layer_loads += p->merged_loads;
     for (size_t i = 0; i < p->n_bases; i++) {
         const struct rad_base *b = &p->bases[i];
         sum_ops(sum, b->work, p->ops + b->op_first, b->n_op, b->count);

@@ -42,7 +42,8 @@ struct rad_step {
 /* Sums that no machine changes. */
 struct rad_program_sum {
     double flop, weight_bytes, layer_weight_bytes, kv_bytes, act_bytes;
-    double n_group;      /* layer groups run: each pays the layer overhead */
+    double n_group;      /* layer groups run */
+    double n_launch;     /* of these, one after the other: each pays the layer overhead */
     double layer_loads;  /* of these, groups in which attention or MLP ran */
     double group_tokens; /* tokens that visit, summed over groups */
 };
@@ -52,11 +53,13 @@ struct rad_group_key {
     uint64_t word[5];
 };
 
-/* Tokens of a step are counted in 31 bits, keys need more. */
+/* Tokens of a step are counted in 31 bits, layers in 11, keys need more. */
+_Static_assert(RAD_MAX_LAYER < 2048, "layers of a grouped launch have 11 bits of a key");
 static inline struct rad_group_key rad_group_key(enum rad_work work, const struct rad_group *g)
 {
     return (struct rad_group_key){{
-        (uint64_t)work | (uint64_t)g->partial << 8 | (uint64_t)g->m << 32,
+        (uint64_t)work | (uint64_t)g->partial << 8 | (uint64_t)g->groups_attn << 9 |
+            (uint64_t)g->groups_mlp << 20 | (uint64_t)g->m << 32,
         (uint64_t)g->m_attn | (uint64_t)g->m_mlp << 32,
         (uint64_t)g->m_kv_only | (uint64_t)(uint32_t)g->n_seq << 32,
         (uint64_t)g->n_keys,
@@ -93,7 +96,9 @@ struct rad_program {
     size_t n_ops, n_key_ops, n_bases, n_shapes, n_items, n_steps;
     size_t cap_ops, cap_key_ops, cap_bases, cap_shapes, cap_items, cap_steps;
     struct rad_group_table base_table, shape_table;
-    struct rad_op attend; /* of some group */
+    struct rad_op attend;               /* of some group */
+    double merged_groups, merged_loads; /* groups, and layer loads, that run in the launch of
+                                         * another: set by who merged them */
     struct rad_last_tokens last[RAD_N_WORK][RAD_N_LAST];
     struct rad_program_sum sum; /* after rad_program_finish */
 };

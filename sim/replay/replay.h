@@ -4,7 +4,8 @@
  * depends on the trace, the batch and the phase, not on the machine, so that a sweep builds it
  * once for many machines. *Costing* a plan asks the hardware model once for each distinct
  * operation. Forward-only paths run in layer order, each layer's weights streamed once per step if
- * any token needs it; any-order paths run hop by hop, once per (hop, layer).
+ * any token needs it; any-order paths run hop by hop, once per (hop, layer): one layer after the
+ * other, or with batcher `grouped` all of a hop in one grouped launch.
  * Replay never asks which policy made a trace.
  *
  * What a step is. Consecutive sequences by id form a batch. All prompt tokens of a batch are one
@@ -42,7 +43,7 @@ struct rad_replay_options {
     enum rad_dtype dtype;
     bool resample;               /* draw sequences with repetition to fill the last batch */
     uint64_t seed;               /* of resampling */
-    const char *batcher;         /* NULL or "auto": by the paths; "layer" | "hop" */
+    const char *batcher;         /* NULL or "auto": by the paths; "layer" | "hop" | "grouped" */
     const enum rad_kv *kv;       /* NULL: as recorded; else recomputed from the paths */
     const struct rad_card *card; /* NULL: the trace's; else transplanted: nll becomes NaN */
 };
@@ -102,6 +103,7 @@ struct rad_plan_info {
     int64_t n_token, n_prefill_token, n_decode_token;
     double n_visit;      /* (token, layer) visits with attention or MLP, on the card's layers */
     double n_group;      /* (step, layer) or (step, hop, layer) groups, on the card's layers */
+    double n_launch;     /* of these, run one after the other: fewer with batcher `grouped` */
     double group_tokens; /* tokens that visit, summed over groups: must equal n_visit */
     int64_t n_shape, n_op, dense_n_op; /* distinct ones: what costing evaluates */
 };
@@ -146,6 +148,7 @@ struct rad_batcher {
     const char *name, *summary;
     bool any_order; /* works on paths that go back or repeat */
     bool one_layer; /* all visits of a stage are to the same layer */
+    bool grouped;   /* groups of a stage run in one grouped launch, else one after the other */
     int32_t (*n_stage)(int32_t n_layer, int32_t n_hop); /* n_hop: most visits of any token */
     int32_t per_hop,
         per_layer; /* stage = per_hop * visits of the token before + per_layer * layer */

@@ -5,6 +5,10 @@
  *   energy          = sum over operations of count * (dynamic + memory + static)
  *                     + static power * overheads
  *
+ * The interval of the speedup: ln(dense / routed) moves with what residuals of operations have in
+ * common, as far as the two runs do not share it (hw/hw_residual.h); overheads err as the closed
+ * forms of their class do, in both alike.
+ *
  * Sums run over bases, shapes and steps in the order of the program, so that a result does not
  * depend on threads. Rounding differs from adding up operation by operation by a few parts in 1e14
  * (tests/laws). */
@@ -26,18 +30,33 @@ struct total {
 
 /* Room for one program: the only allocation of a call, shared by both programs. */
 struct scratch {
-    double *base_s, *shape_s, *step_s; /* [n_bases] [n_shapes] [n_steps], decode steps only */
+    double *base_s, *shape_s, *step_s;  /* [n_bases] [n_shapes] [n_steps], decode steps only */
+    struct rad_residual_sum *residuals; /* of both, or NULL */
+    int side;                           /* 0: dense, 1: routed */
+};
+
+struct ops {
+    const struct rad_op *op; /* [n] */
+    uint32_t n;
+    double count; /* times run */
 };
 
 /* Add `count` runs of operations; *time_s is that of one run. */
-static enum rad_status cost_ops(const struct rad_op *ops, uint32_t n, double count,
-                                const rad_hw *hw, struct total *sum, double *time_s,
-                                struct rad_err *err)
+static enum rad_status cost_ops(const struct ops *of, const rad_hw *hw, const struct scratch *s,
+                                struct total *sum, double *time_s, struct rad_err *err)
 {
+    const struct rad_op *ops = of->op;
+    const double count = of->count;
     *time_s = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        struct rad_cost c;
-        RAD_TRY(rad_hw_cost(hw, &ops[i], &c, err));
+    for (uint32_t i = 0; i < of->n; i++) {
+        struct rad_prediction p;
+        RAD_TRY(rad_hw_predict(hw, &ops[i], NULL, &p, err));
+        const struct rad_cost c = p.cost;
+        if (s->residuals != NULL && count > 0) {
+            struct rad_residual r;
+            rad_hw_residual(hw, &ops[i], &p, &r);
+            rad_residual_add(s->residuals, &r, s->side, count * c.time_s);
+        }
         *time_s += c.time_s;
         sum->bound_s[c.bound] += count * c.time_s;
         sum->dynamic_j += count * c.dynamic_j;
@@ -55,15 +74,16 @@ static enum rad_status cost_shapes(const struct rad_program *p, const rad_hw *hw
     for (size_t i = 0; i < p->n_bases; i++) {
         const struct rad_base *b = &p->bases[i];
         double *time_s = &s->base_s[i];
-        RAD_TRY(cost_ops(p->ops + b->op_first, b->n_op, b->count, hw, sum, time_s, err));
+        RAD_TRY(cost_ops(&(struct ops){p->ops + b->op_first, b->n_op, b->count}, hw, s, sum, time_s,
+                         err));
         if (b->work == RAD_WORK_ROUTER)
             sum->router_s += b->count * *time_s;
     }
     for (size_t i = 0; i < p->n_shapes; i++) {
         const struct rad_shape *shape = &p->shapes[i];
         double *time_s = &s->shape_s[i];
-        RAD_TRY(cost_ops(p->key_ops + shape->key_first, shape->n_key, shape->count, hw, sum, time_s,
-                         err));
+        RAD_TRY(cost_ops(&(struct ops){p->key_ops + shape->key_first, shape->n_key, shape->count},
+                         hw, s, sum, time_s, err));
         *time_s += s->base_s[shape->base];
         if (shape->work == RAD_WORK_LAYER)
             *time_s += layer_s;
@@ -99,8 +119,14 @@ static enum rad_status cost_program(const struct rad_program *p, const rad_hw *h
     *sum = (struct total){0};
     RAD_TRY(cost_shapes(p, hw, s, sum, err));
     cost_steps(p, hw, s, sum);
-    const double idle_s = p->sum.n_group * rad_hw_layer_overhead_s(hw) +
-                          (double)p->n_steps * rad_hw_step_overhead_s(hw);
+    const double each_s[2] = {p->sum.n_launch * rad_hw_layer_overhead_s(hw),
+                              (double)p->n_steps * rad_hw_step_overhead_s(hw)};
+    const double idle_s = each_s[0] + each_s[1];
+    for (int i = 0; s->residuals != NULL && i < 2; i++) {
+        struct rad_residual r;
+        rad_hw_residual_overhead(hw, i, &r);
+        rad_residual_add(s->residuals, &r, s->side, each_s[i]);
+    }
     sum->bound_s[RAD_BOUND_OVERHEAD] += idle_s;
     sum->overhead_s += idle_s;
     sum->static_j += idle_s * rad_hw_static_w(hw);
@@ -180,23 +206,38 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static double *scratch_open(struct scratch *s, const rad_plan *plan)
+/* Cells for the residuals of n operations; most share their parts with others. */
+static size_t cells_for(size_t n)
+{
+    size_t size = 1024;
+    while (size < 2 * n)
+        size *= 2;
+    return size;
+}
+
+static double *scratch_open(struct scratch *s, struct rad_residual_sum *residuals,
+                            const rad_plan *plan)
 {
     const struct rad_program *a = &plan->routed, *b = &plan->dense;
     const size_t n_base = larger(a->n_bases, b->n_bases);
     const size_t n_shape = larger(a->n_shapes, b->n_shapes);
-    double *room = malloc((n_base + n_shape + a->n_steps) * sizeof *room);
-    if (room != NULL)
-        *s = (struct scratch){room, room + n_base, room + n_base + n_shape};
+    const size_t n_double = n_base + n_shape + a->n_steps;
+    const size_t size = cells_for(a->n_ops + a->n_key_ops + b->n_ops + b->n_key_ops);
+    double *room = malloc(n_double * sizeof *room + size * sizeof *residuals->cell);
+    if (room == NULL)
+        return NULL;
+    *residuals = (struct rad_residual_sum){.cell = (void *)(room + n_double), .size = size};
+    rad_residual_clear(residuals);
+    *s = (struct scratch){room, room + n_base, room + n_base + n_shape, residuals, 0};
     return room;
 }
 
 /* Tokens pass through the stages of the layers that they skip: the time is that of the dense run,
  * the energy of arithmetic and bytes stays that of the routed one. */
-static enum rad_status pass_all_stages(const rad_plan *plan, const rad_hw *hw,
-                                       const struct scratch *s, struct total *t,
-                                       struct rad_err *err)
+static enum rad_status pass_all_stages(const rad_plan *plan, const rad_hw *hw, struct scratch *s,
+                                       struct total *t, struct rad_err *err)
 {
+    s->residuals = NULL; /* the same time to the last operation: a ratio without an error */
     const double dynamic_j = t->dynamic_j, memory_j = t->memory_j, router_s = t->router_s;
     RAD_TRY(cost_program(&plan->dense, hw, s, t, err));
     t->dynamic_j = dynamic_j;
@@ -205,19 +246,30 @@ static enum rad_status pass_all_stages(const rad_plan *plan, const rad_hw *hw,
     return RAD_OK;
 }
 
+static void fill_speedup(struct rad_replay_result *r, const struct rad_residual_sum *residuals)
+{
+    const double total_s[2] = {r->dense_latency_s, r->latency_s};
+    const double sd = residuals != NULL ? rad_residual_ratio_sd(residuals, total_s) : 0.0;
+    const double wide = exp(RAD_RESIDUAL_Z80 * sd);
+    r->speedup = r->dense_latency_s / r->latency_s;
+    r->speedup_lo = r->speedup / wide;
+    r->speedup_hi = r->speedup * wide;
+}
+
 /* A result of zero latency would mean a machine that costs nothing: refused by profiles. */
 static enum rad_status cost(struct rad_replay_result *r, const rad_plan *plan, const rad_hw *hw,
-                            const struct scratch *s, struct rad_err *err)
+                            struct scratch *s, struct rad_err *err)
 {
     struct total t, dense;
     RAD_TRY(cost_program(&plan->dense, hw, s, &dense, err));
     r->dense_latency_s = dense.prefill_s + dense.decode_s;
     r->dense_energy_j = energy(&dense);
+    s->side = 1;
     RAD_TRY(cost_program(&plan->routed, hw, s, &t, err));
     if (rad_hw_skips_pay(hw) && t.prefill_s + t.decode_s < r->dense_latency_s)
         RAD_TRY(pass_all_stages(plan, hw, s, &t, err));
     fill_costs(r, &t, hw, s->step_s);
-    r->speedup = r->dense_latency_s / r->latency_s;
+    fill_speedup(r, s->residuals);
     return RAD_OK;
 }
 
@@ -225,7 +277,8 @@ enum rad_status rad_replay_cost(const rad_plan *plan, const rad_hw *hw,
                                 struct rad_replay_result *out, struct rad_err *err)
 {
     struct scratch s;
-    double *room = scratch_open(&s, plan);
+    struct rad_residual_sum residuals;
+    double *room = scratch_open(&s, &residuals, plan);
     if (room == NULL)
         return rad_fail(err, RAD_E_NOMEM, "replay: cannot allocate the times of %zu steps",
                         plan->routed.n_steps);

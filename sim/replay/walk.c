@@ -213,19 +213,60 @@ int64_t rad_walk_token(rad_walk *w, const struct rad_hop_rec *hop, int32_t n_hop
     return take_entries(w);
 }
 
+/* Groups at several layers that run in one launch. */
+struct launch {
+    struct rad_group group; /* their sum */
+    int32_t n, n_load;      /* groups; of these, with tokens that visit */
+};
+
+static void add_group(struct launch *to, const struct rad_group *g)
+{
+    struct rad_group *sum = &to->group;
+    sum->m += g->m;
+    sum->m_attn += g->m_attn;
+    sum->m_mlp += g->m_mlp;
+    sum->m_kv_only += g->m_kv_only;
+    sum->n_keys += g->n_keys;
+    sum->kv_read_keys += g->kv_read_keys;
+    sum->n_seq += g->n_seq;
+    sum->partial = sum->partial || g->partial;
+    sum->groups_attn += g->m_attn > 0;
+    sum->groups_mlp += g->m_mlp > 0;
+    to->n++;
+    to->n_load += g->m > 0;
+}
+
+/* Write a launch; one group is no grouped one. */
+static enum rad_status end_launch(rad_walk *w, struct launch *launch, uint32_t repeat,
+                                  struct rad_err *err)
+{
+    struct rad_group *g = &launch->group;
+    if (launch->n == 0)
+        return RAD_OK;
+    g->groups_attn = g->groups_attn > 1 ? g->groups_attn : 0;
+    g->groups_mlp = g->groups_mlp > 1 ? g->groups_mlp : 0;
+    w->opt.program->merged_groups += repeat * (double)(launch->n - 1);
+    w->opt.program->merged_loads += repeat * (double)(launch->n_load - (launch->n_load > 0));
+    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, g);
+    return rad_program_add(w->opt.program, &key, repeat, err);
+}
+
 /* Tokens that decide after a stage. A visit to layer l is repeat[l] visits to layers of the card,
  * `few` or `few + 1`, and each is followed by a decision. */
 struct stage {
-    int32_t number;    /* -1: before the first */
-    int64_t decide[2]; /* tokens that decide few, few + 1 times */
+    int32_t number;          /* -1: before the first */
+    int64_t decide[2];       /* tokens that decide few, few + 1 times */
+    struct launch all, wide; /* of a grouped batcher: of all groups, of those with few + 1 */
 };
 
 /* Leave a stage: tokens that end there go, the others meet the router. */
-static enum rad_status end_stage(rad_walk *w, const struct stage *stage, struct rad_err *err)
+static enum rad_status end_stage(rad_walk *w, struct stage *stage, struct rad_err *err)
 {
     struct rad_program *p = w->opt.program;
     if (stage->number < 0)
         return RAD_OK;
+    RAD_TRY(end_launch(w, &stage->all, w->few, err));
+    RAD_TRY(end_launch(w, &stage->wide, 1, err));
     w->live -= w->ends[stage->number];
     w->ends[stage->number] = 0;
     if (!w->opt.has_router)
@@ -262,11 +303,18 @@ static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *
         .n_seq = w->share_keys ? shared->n_seq : (int32_t)m_attn,
         .partial = m < w->live,
     };
-    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
     stage->decide[repeat - w->few] += m;
     w->visits += m * repeat;
     w->half_visits += (group.m_attn + group.m_mlp) * repeat;
     clear(w, slot);
+    /* a layer that only makes K and V has other products than the rest: by itself */
+    if (w->opt.batcher->grouped && (group.m_attn > 0 || group.m_kv_only == 0)) {
+        add_group(&stage->all, &group);
+        if (repeat > w->few)
+            add_group(&stage->wide, &group);
+        return RAD_OK;
+    }
+    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
     return rad_program_add(w->opt.program, &key, repeat, err);
 }
 

@@ -10,12 +10,13 @@ struct sink {
     double set_bytes;
     struct rad_op *ops;
     int n;
+    int32_t groups; /* layers at once: products are grouped */
 };
 
 static struct sink sink_open(const struct rad_card *card, enum rad_dtype dtype, struct rad_op *ops)
 {
     const double set = (double)rad_card_params(card) * rad_dtype_bytes(dtype);
-    return (struct sink){.card = card, .dtype = dtype, .set_bytes = set, .ops = ops};
+    return (struct sink){.card = card, .dtype = dtype, .set_bytes = set, .ops = ops, .groups = 1};
 }
 
 static struct rad_op *put(struct sink *s, struct rad_op op)
@@ -33,9 +34,10 @@ static struct rad_op *put_vector(struct sink *s, enum rad_op_kind kind, int64_t 
 /* A bias of n adds n weights to read and one addition per output. */
 static struct rad_op *put_gemm(struct sink *s, int64_t m, int64_t n, int64_t k, bool bias)
 {
-    struct rad_op *op = put(s, rad_op_gemm(m, n, k, s->dtype));
+    struct rad_op *op = put(s, s->groups > 1 ? rad_op_grouped(m, n, k, s->groups, s->dtype)
+                                             : rad_op_gemm(m, n, k, s->dtype));
     if (bias) {
-        op->weight_bytes += (double)n * rad_dtype_bytes(s->dtype);
+        op->weight_bytes += s->groups * (double)n * rad_dtype_bytes(s->dtype);
         op->flop += (double)m * (double)n;
     }
     return op;
@@ -46,7 +48,7 @@ static void put_norm(struct sink *s, int64_t m)
     const int64_t d = s->card->d_model;
     const bool layer = s->card->norm == RAD_NORM_LAYER;
     struct rad_op *op = put_vector(s, RAD_OP_NORM, m, d);
-    op->weight_bytes = (layer ? 2.0 : 1.0) * (double)d * rad_dtype_bytes(s->dtype);
+    op->weight_bytes = s->groups * (layer ? 2.0 : 1.0) * (double)d * rad_dtype_bytes(s->dtype);
     if (layer)
         op->flop = 7.0 * (double)m * (double)d; /* mean and bias on top of the rms form */
 }
@@ -128,7 +130,9 @@ int rad_lower_layer(const struct rad_card *card, enum rad_dtype dtype, const str
     const bool move = g->partial && g->m > 0;
     if (move)
         put_vector(&s, RAD_OP_GATHER, g->m, card->d_model);
+    s.groups = g->groups_attn > 1 ? g->groups_attn : 1;
     put_attention(&s, g);
+    s.groups = g->groups_mlp > 1 ? g->groups_mlp : 1;
     put_mlp(&s, g->m_mlp);
     if (move)
         put_vector(&s, RAD_OP_GATHER, g->m, card->d_model);

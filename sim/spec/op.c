@@ -41,6 +41,37 @@ struct rad_op rad_op_gemm(int64_t m, int64_t n, int64_t k, enum rad_dtype dtype)
     };
 }
 
+struct rad_op rad_op_grouped(int64_t m, int64_t n, int64_t k, int32_t groups, enum rad_dtype dtype)
+{
+    struct rad_op op = rad_op_gemm(m, n, k, dtype);
+    op.groups = groups;
+    op.weight_bytes *= groups > 1 ? (double)groups : 1.0;
+    return op;
+}
+
+/* Between the products: their results written and read, and the activation. */
+struct rad_op rad_op_experts(const struct rad_expert_shape *s, enum rad_dtype dtype)
+{
+    const int32_t up = s->gated ? 2 * s->ffn : s->ffn;
+    const struct rad_op in = rad_op_grouped(s->m, up, s->hidden, s->groups, dtype);
+    const struct rad_op act = rad_op_vector(RAD_OP_ACT, s->m, s->ffn, dtype);
+    struct rad_op op = rad_op_grouped(s->m, s->hidden, s->ffn, s->groups, dtype);
+    op.k = s->hidden;
+    op.up = up;
+    op.mid = s->ffn;
+    op.flop += in.flop + act.flop;
+    op.weight_bytes += in.weight_bytes;
+    op.act_bytes += in.act_bytes + act.act_bytes * (s->gated ? 1.0 : 2.0 / 3.0);
+    return op;
+}
+
+double rad_op_weights(const struct rad_op *op)
+{
+    const double groups = op->groups > 1 ? (double)op->groups : 1.0;
+    const double n = (double)op->n, k = (double)op->k;
+    return groups * (op->mid > 0 ? k * (double)op->up + (double)op->mid * n : k * n);
+}
+
 struct rad_op rad_op_attend(const struct rad_attend_shape *s, enum rad_dtype dtype)
 {
     const double e = rad_dtype_bytes(dtype), dim = s->head_dim, heads = s->heads;

@@ -107,6 +107,10 @@ struct rad_op {
     int64_t m, n, k;      /* extents, see the kinds; ATTEND: n = heads * head_dim, k = 0 */
     int64_t n_keys;       /* ATTEND: keys attended, summed over the m queries (per kv head) */
     int32_t heads, kv_heads, head_dim, n_seq; /* ATTEND: sequences that the queries come from */
+    int64_t groups;  /* GEMM: one launch, m rows in all, weights of their own for each of so many
+                      * groups of rows; 0: one group */
+    int64_t up, mid; /* GEMM: the MLP of each group, k -> up -> mid (activation) -> n, in two such
+                      * launches and what is between; 0: one product */
     double flop;
     double weight_bytes;     /* streamed once per operation, whatever m */
     double act_bytes;        /* activations read plus written */
@@ -116,6 +120,21 @@ struct rad_op {
 };
 
 struct rad_op rad_op_gemm(int64_t m, int64_t n, int64_t k, enum rad_dtype dtype);
+
+/* groups products of n x k weights each, in one launch, over m rows in all. */
+struct rad_op rad_op_grouped(int64_t m, int64_t n, int64_t k, int32_t groups, enum rad_dtype dtype);
+
+/* MLPs of `groups` experts over m rows in all (a token counts once for each expert that it
+ * visits): hidden -> ffn (twice if gated) -> hidden. */
+struct rad_expert_shape {
+    int64_t m;
+    int32_t hidden, ffn, groups;
+    bool gated;
+};
+struct rad_op rad_op_experts(const struct rad_expert_shape *shape, enum rad_dtype dtype);
+
+/* Weights that the operation reads, counted, whatever their format. */
+double rad_op_weights(const struct rad_op *op);
 
 /* m queries attending to n_keys keys in all; kv_read_keys distinct cache entries are read and m
  * written. With e bytes per element:  flop = 4 n_keys head_dim heads (QK^T and PV)
@@ -142,6 +161,8 @@ struct rad_group {
                            * for all its queries of the group; in decode equal to n_keys */
     int32_t n_seq;        /* sequences they come from */
     bool partial;         /* fewer than all live tokens: gather and scatter are charged */
+    int32_t groups_attn, groups_mlp; /* layers that these tokens are spread over, run as one: its
+                                      * products are grouped. 0: one layer */
 };
 
 enum { RAD_LOWER_MAX = 24 }; /* upper bound of operations written by one call below */

@@ -46,10 +46,17 @@ static struct rad_op norm(int i)
     return rad_op_vector(RAD_OP_NORM, 1 + i, 4096, RAD_BF16);
 }
 
+static struct rad_op grouped(int i)
+{
+    return rad_op_grouped(32 + i, 1024 * (1 + i % 16), 1024 * (1 + i / 16 % 16), 2 + i % 30,
+                          RAD_BF16);
+}
+
 static const struct {
     const char *name;
     struct rad_op (*make)(int i);
-} kinds[] = {{"gemm", gemm}, {"decode", decode}, {"prefill", prefill}, {"norm", norm}};
+} kinds[] = {
+    {"gemm", gemm}, {"decode", decode}, {"prefill", prefill}, {"norm", norm}, {"grouped", grouped}};
 
 static double best_ns(const rad_hw *hw, const struct rad_op *ops, const char *software, double *sum)
 {

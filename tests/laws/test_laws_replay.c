@@ -299,7 +299,7 @@ static void only_attention_depends_on_keys(void)
 {
     const struct rad_card card = made_card();
     struct rad_op a[RAD_LOWER_MAX], b[RAD_LOWER_MAX], c[RAD_LOWER_MAX];
-    const struct rad_group group = {9, 6, 7, 2, 100, 80, 3, true};
+    const struct rad_group group = {9, 6, 7, 2, 100, 80, 3, true, 0, 0};
     struct rad_group keys = group, alone = group;
     keys.n_keys = 500, keys.kv_read_keys = 300, keys.n_seq = 4;
     alone.m = 6, alone.m_mlp = alone.m_kv_only = 0, alone.partial = false;

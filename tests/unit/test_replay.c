@@ -79,7 +79,8 @@ static void options_are_refused_with_the_reason(void)
          "batcher: 'layer' runs layers in order, but the paths of this trace go back or repeat "
          "layers; use 'hop' or 'auto'"},
         {{.batch = 1, .batcher = "lyaer"}, "batcher: unknown name 'lyaer'; did you mean 'layer'"},
-        {{.batch = 1, .batcher = "?"}, "batcher: expected auto, layer or hop but found '?'"},
+        {{.batch = 1, .batcher = "?"},
+         "batcher: expected auto, layer, hop or grouped but found '?'"},
         {{.batch = 1, .kv = &project},
          "kv: 'project' needs layers in forward order, but the paths of this trace go back or "
          "repeat layers; use 'hole'"},
@@ -124,12 +125,12 @@ static void names_are_well_formed(void)
     CU_ASSERT_STRING_EQUAL(err.msg, "phase: expected recorded, prefill or decode but found 'both'");
     size_t n = 0;
     const struct rad_metric *metrics = rad_replay_metrics(&n);
-    CU_ASSERT_EQUAL(n, 36);
+    CU_ASSERT_EQUAL(n, 38);
     CU_ASSERT_EQUAL(metrics[1].offset, offsetof(struct rad_replay_result, latency_s));
     for (size_t i = 0; i < n; i++)
         CU_ASSERT(strlen(metrics[i].doc) > 0);
     const struct rad_batcher *const *batchers = rad_batchers(&n);
-    CU_ASSERT_EQUAL(n, 2);
+    CU_ASSERT_EQUAL(n, 3);
     for (size_t i = 0; i < n; i++)
         CU_ASSERT(batchers[i]->per_hop + batchers[i]->per_layer > 0 &&
                   batchers[i]->n_stage != NULL && strlen(batchers[i]->summary) > 0);
