@@ -39,6 +39,7 @@ FLAGS-sim/tensor/isa_avx2   := -mavx2 -mfma -mf16c
 FLAGS-sim/tensor/isa_avx512 := $(avx512)
 FLAGS-sim/tensor/isa_bf16   := $(avx512) -mavx512bf16
 FLAGS-sim/tensor/isa_amx    := $(avx512) -mavx512bf16 -mamx-tile -mamx-bf16
+FLAGS-tests/unit/amx_emulated := $(if $(findstring x86_64,$(MACHINE)),$(FLAGS-sim/tensor/isa_amx))
 TEST_DIRS := unit laws oracle regress fidelity
 $(foreach d,$(TEST_DIRS) fault fuzz bench,$(eval FLAGS-tests/$d = -I$(BUILD) -Itests/unit $$(CUNIT_CFLAGS)))
 

@@ -7,7 +7,7 @@
 #define _GNU_SOURCE /* syscall */
 #include "tensor/amx.h"
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__AVX512BF16__) /* gcc, clang 14 */
 
 #include <immintrin.h>
 #include <string.h>
