@@ -110,6 +110,11 @@ static enum rad_status classify(struct classify_options *o, struct model_run *ru
     const struct rad_images images = {&o->image, 1, o->model.found};
     struct rad_eval_sinks sinks = {0};
     struct rad_eval_result result = {.nll = (double)NAN};
+    if (!rad_model_has_head(run->model))
+        return rad_fail(err, RAD_E_UNSUPPORTED,
+                        "%s: expected a tensor 'classifier.weight' but found none; a model without "
+                        "classes can be profiled (radial profile --image)",
+                        o->model.folder);
     float *logits = calloc((size_t)n, sizeof *logits);
     if (logits == NULL)
         return rad_fail(err, RAD_E_NOMEM, "out of memory for %d classes", n);

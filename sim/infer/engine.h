@@ -155,6 +155,10 @@ void rad_model_activate(const rad_model *m, int32_t n, const float *up, float *a
 /* x.y / (|x| |y|) of two states of width d */
 float rad_state_cosine(size_t d, const float *x, const float *y);
 
+/* The layers, still empty, and the tables that follow from the config; the arena is open.
+ * errors: RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_model_make_tables(rad_model *m, struct rad_err *err);
+
 /* Fill a model whose config and file are open. errors: RAD_E_RANGE (a tensor is missing or has
  * another shape), RAD_E_UNSUPPORTED, RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_model_load_tensors(rad_model *m, struct rad_err *err);

@@ -23,6 +23,10 @@ enum rad_status rad_engine_logits(rad_engine *e, int32_t first, int32_t n, float
     const struct rad_card *c = &m->config.card;
     const struct rad_arena_mark mark = rad_arena_mark(e->arena);
     const int32_t wide = m->head.w.n_in;
+    for (size_t i = 0; m->head.w.data == NULL && i < (size_t)n * (size_t)c->vocab; i++)
+        logits[i] = NAN;
+    if (m->head.w.data == NULL)
+        return RAD_OK;
     const float *x = e->h + (size_t)first * (size_t)c->d_model;
     float *y = rad_arena_get(e->arena, (size_t)n * (size_t)c->d_model * sizeof *y);
     float *z = rad_arena_get(e->arena, (size_t)n * (size_t)wide * sizeof *z);

@@ -46,6 +46,7 @@ const char *rad_model_hash(const rad_model *m);    /* of weights and config, 16 
                                                       tensors over 1 MiB four pieces count */
 double rad_model_weight_bytes(const rad_model *m); /* in the file, embedding included */
 int32_t rad_model_image_side(const rad_model *m);  /* in pixels; 0: a text model */
+bool rad_model_has_head(const rad_model *m); /* false: an image model without; logits are NaN */
 
 /* ---- engine ------------------------------------------------------------------------------ */
 

@@ -63,6 +63,11 @@ double rad_model_weight_bytes(const rad_model *m)
     return m->weight_bytes;
 }
 
+bool rad_model_has_head(const rad_model *m)
+{
+    return m->head.w.data != NULL;
+}
+
 int32_t rad_model_image_side(const rad_model *m)
 {
     const struct rad_card *c = &m->config.card;

@@ -289,6 +289,10 @@ static enum rad_status take_head(struct loader *l, struct rad_err *err)
     if (c->tied)
         return RAD_OK;
     snprintf(name, sizeof name, "%s.weight", l->layout->head);
+    if (c->patch > 0 && rad_tensors_find(m->file, name) == NULL) { /* published without a head */
+        m->head.w = (struct rad_mat){RAD_MAT_F32, c->vocab, c->d_model, NULL, NULL};
+        return RAD_OK;
+    }
     RAD_TRY(take_mat(l, name, size, false, &m->head.w, err));
     snprintf(name, sizeof name, "%s.bias", l->layout->head);
     return c->patch > 0 ? take_vector(l, name, c->vocab, &m->head.b, err) : RAD_OK;
@@ -355,26 +359,6 @@ static enum rad_status hash_config(struct loader *l, struct rad_err *err)
     return RAD_OK;
 }
 
-/* Tables that follow from the config. */
-static enum rad_status make_tables(rad_model *m, struct rad_err *err)
-{
-    const struct rad_card *c = &m->config.card;
-    float *slope = NULL;
-    m->layer = calloc((size_t)c->n_layer, sizeof *m->layer);
-    if (c->learned_positions == 0 && !c->alibi)
-        m->turn = rad_arena_get(m->arena, (size_t)c->d_head * sizeof *m->turn);
-    if (c->alibi)
-        m->slope = slope = rad_arena_get(m->arena, (size_t)c->n_head * sizeof *slope);
-    if (m->layer == NULL || (c->alibi ? slope == NULL : c->learned_positions == 0 && !m->turn))
-        return rad_fail(err, RAD_E_NOMEM, "model: out of memory");
-    if (m->turn != NULL)
-        rad_rope_turn(&m->config, m->turn);
-    m->rope = m->config.rope_pairs ? rad_rope_pairs : rad_kernels()->rope;
-    if (slope != NULL)
-        rad_alibi_slopes(c->n_head, slope);
-    return RAD_OK;
-}
-
 enum rad_status rad_model_load_tensors(rad_model *m, struct rad_err *err)
 {
     struct loader l = {.m = m, .layout = rad_model_layout(&m->config)};
@@ -382,7 +366,7 @@ enum rad_status rad_model_load_tensors(rad_model *m, struct rad_err *err)
         return rad_fail(err, RAD_E_UNSUPPORTED, "model_type '%s': no layout of its tensors",
                         m->config.model_type);
     RAD_TRY(rad_arena_open(&m->arena, err));
-    RAD_TRY(make_tables(m, err));
+    RAD_TRY(rad_model_make_tables(m, err));
     m->qkv = l.layout->qkv == RAD_QKV_BY_HEAD ? RAD_QKV_BY_HEAD : RAD_QKV_APART;
     find_prefix(&l);
     RAD_TRY(rad_hasher_open(&l.hash, 0, err));

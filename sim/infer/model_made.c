@@ -95,10 +95,8 @@ static enum rad_status vectors(rad_model *m, struct rad_err *err)
     const size_t n = (size_t)(widest > c->d_model ? widest : c->d_model);
     float *one = rad_arena_get(m->arena, n * sizeof *one);
     float *zero = rad_arena_zero(m->arena, n * sizeof *zero);
-    m->layer = calloc((size_t)c->n_layer, sizeof *m->layer);
-    if (c->learned_positions == 0)
-        m->turn = rad_arena_get(m->arena, (size_t)c->d_head * sizeof *m->turn);
-    if (!one || !zero || !m->layer || (c->learned_positions == 0 && !m->turn))
+    RAD_TRY(rad_model_make_tables(m, err));
+    if (!one || !zero)
         return rad_fail(err, RAD_E_NOMEM, "model: out of memory");
     for (size_t i = 0; i < n; i++)
         one[i] = 1.0f;
@@ -110,9 +108,6 @@ static enum rad_status vectors(rad_model *m, struct rad_err *err)
         if (c->bias == RAD_BIAS_ALL)
             w->q.b = w->k.b = w->v.b = w->o.b = w->up.b = w->down.b = zero;
     }
-    if (m->turn != NULL)
-        rad_rope_turn(&m->config, m->turn);
-    m->rope = m->config.rope_pairs ? rad_rope_pairs : rad_kernels()->rope;
     return RAD_OK;
 }
 
