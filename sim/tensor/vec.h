@@ -30,6 +30,7 @@ typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint16_t vh __attribute__((vector_size(2 * VW))); /* bfloat16, float16 bits */
 typedef int8_t vb __attribute__((vector_size(VW)));
 typedef float v4 __attribute__((vector_size(16)));
+typedef float v2 __attribute__((vector_size(8)));
 
 INLINE vf v_load(const void *p)
 {
@@ -39,6 +40,30 @@ INLINE vf v_load(const void *p)
 }
 
 INLINE void v_store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+INLINE v4 v4_load(const float *p)
+{
+    v4 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void v4_store(float *p, v4 v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+INLINE v2 v2_load(const float *p)
+{
+    v2 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void v2_store(float *p, v2 v)
 {
     memcpy(p, &v, sizeof v);
 }
