@@ -227,4 +227,30 @@ INLINE v4 v_sum4(vf a, vf b, vf c, vf d)
 #endif
 }
 
+#if defined(__AVX512F__)
+/* Half a vector from each. */
+INLINE vf v_load_two(const float *a, const float *b)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
+}
+
+INLINE vf v_set_two(float a, float b)
+{
+    return _mm512_mask_broadcastss_ps(_mm512_set1_ps(a), 0xff00, _mm_set_ss(b));
+}
+
+/* out[8] = the sums of the first and second half of a, of b, of c, of d. */
+INLINE void v_sum_halves(vf a, vf b, vf c, vf d, float *out)
+{
+    const __m512 ab = pair_add(a, b), cd = pair_add(c, d);
+    const __m512 s =
+        _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    const __m256 l = _mm512_castps512_ps256(s), h = _mm512_extractf32x8_ps(s, 1);
+    const __m128 first = _mm_add_ps(_mm256_castps256_ps128(l), _mm256_extractf128_ps(l, 1));
+    const __m128 second = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    v4_store(out, _mm_unpacklo_ps(first, second));
+    v4_store(out + 4, _mm_unpackhi_ps(first, second));
+}
+#endif
+
 #endif
