@@ -113,9 +113,9 @@ static void await_finish(rad_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void finish(rad_pool *pool)
+static void finish(rad_pool *pool, int n)
 {
-    if (atomic_fetch_sub(&pool->unfinished, 1) == 1)
+    if (n > 0 && atomic_fetch_sub(&pool->unfinished, n) == n)
         wake(pool, &pool->caller_sleeps, &pool->finished);
 }
 
@@ -125,10 +125,12 @@ static int lane_end(int n_task, int size, int lane)
     return (int)((int64_t)n_task * (lane + 1) / size);
 }
 
-/* Claim and run tasks of a lane. The job is read after a word of its run was, and no other job can
- * be set before the claimed task is done. */
-static void run_lane(rad_pool *pool, uint64_t run, int lane, int thread)
+/* Claim and run tasks of a lane; how many. They are not yet counted as finished: one count for many
+ * tasks, because all threads write it. The job is read after a word of its run was, and no other
+ * job can be set before the claimed task is done. */
+static int run_lane(rad_pool *pool, uint64_t run, int lane, int thread)
 {
+    int done = 0;
     uint64_t left = atomic_load(&pool->lane[lane].left);
     while (left / GENERATION == run && left % GENERATION > 0) {
         rad_pool_fn *const fn = atomic_load(&pool->fn);
@@ -139,14 +141,17 @@ static void run_lane(rad_pool *pool, uint64_t run, int lane, int thread)
             continue; /* left is what was found instead */
         left--;
         fn(ctx, task, thread);
-        finish(pool);
+        done++;
     }
+    return done;
 }
 
 static void run_shared(rad_pool *pool, uint64_t run, int thread)
 {
+    int done = 0;
     for (int i = 0; i < pool->size; i++)
-        run_lane(pool, run, (thread + i) % pool->size, thread);
+        done += run_lane(pool, run, (thread + i) % pool->size, thread);
+    finish(pool, done);
 }
 
 static void *work(void *arg)
@@ -163,7 +168,7 @@ static void *work(void *arg)
             continue;
         }
         run_fixed(pool, self->index);
-        finish(pool);
+        finish(pool, 1);
     }
 }
 

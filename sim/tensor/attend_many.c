@@ -64,10 +64,9 @@ static int32_t together(const struct rad_attend *a, int32_t k0, int32_t n)
 /* Where row j of a head is. */
 static size_t place_of(const struct rad_attend *a, int32_t h, int32_t j)
 {
-    const size_t head = (size_t)(h / (a->n_head / a->n_kv)), chunk = (size_t)a->chunk;
-    const size_t row = (size_t)j, part = chunk > 0 ? row / chunk : 0;
-    return head * (a->ldh > 0 ? a->ldh : (size_t)a->d_head) + part * a->ldchunk +
-           (row - part * chunk) * (size_t)a->ldkv;
+    const int32_t head = h / (a->n_head / a->n_kv), part = a->chunk > 0 ? j / a->chunk : 0;
+    return (size_t)head * (a->ldh > 0 ? a->ldh : (size_t)a->d_head) + (size_t)part * a->ldchunk +
+           (size_t)(j - part * a->chunk) * (size_t)a->ldkv;
 }
 
 /* Of the n keys from k0 on those that lie together, or all of them if they have a list. */

@@ -107,6 +107,9 @@ static float max_of(size_t n, const float *x)
     for (; i + LANES <= n; i += LANES)
         for (size_t j = 0; j < LANES; j++)
             lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (; i + LANES / 2 <= n; i += LANES / 2)
+        for (size_t j = 0; j < LANES / 2; j++)
+            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
     for (; i < n; i++)
         lane[0] = x[i] > lane[0] ? x[i] : lane[0];
     float best = lane[0];

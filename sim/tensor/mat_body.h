@@ -7,178 +7,10 @@
  * stay in the first cache, and pass by all rows of x. Rows that a tile has too many of repeat the
  * last one and are not stored. */
 #include "tensor/mat_mix.h"
-#include "tensor/mat_take.h"
+#include "tensor/mat_tile.h"
 
 #define MAT_CAT_(a, b) a##b
 #define MAT_CAT(a, b) MAT_CAT_(a, b)
-
-#if VW == 16
-enum { FEW_R = 4, TILE_R = 6 }; /* 4 x 6 sums in 32 registers */
-#else
-enum { FEW_R = 2, TILE_R = 3 }; /* 4 x 3 sums in 16 */
-#endif
-enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768, ONE_KC = 4096 };
-
-/* ---- tiles --------------------------------------------------------------------------------- */
-
-struct tile {
-    const float *x[TILE_M];
-    const uint8_t *w[TILE_R_MAX];
-    const uint8_t *fetch, *fetch_end; /* what to call into the second cache in advance */
-    bool far;                         /* multiply as memory gives weights */
-    int32_t lines;                    /* how many cache lines of it per step of k */
-};
-
-/* Bytes of k values, k a multiple of 256. */
-INLINE size_t bytes_of(enum rad_mat_type type, size_t k)
-{
-    static const uint16_t per_256[RAD_N_MAT_TYPE] = {1024, 512, 512, 272, 144, Q6_BYTES};
-    return k / SUPER * per_256[type];
-}
-
-/* Whole blocks: products without the scale are summed up first, then scaled once. Returns k. */
-INLINE size_t multiply_blocks(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k,
-                              vf acc[TILE_R_MAX][TILE_M])
-{
-    const size_t bytes = type == RAD_MAT_Q8_0 ? Q8_BYTES : Q4_BYTES;
-    const uint8_t *fetch = t->fetch;
-    for (size_t p = 0, at = 0; p < k; p += QUANT, at += bytes) {
-        for (int32_t i = 0; i < t->lines * PARTS; i++, fetch += LINE)
-            __builtin_prefetch(fetch, 0, 2);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            vf w[PARTS];
-            const vf scale = v_f16_all(t->w[r] + at);
-            take_block(type, t->w[r] + at, w);
-#pragma GCC unroll 4
-            for (int i = 0; i < M; i++) {
-                vf part = w[0] * v_load(t->x[i] + p);
-#pragma GCC unroll 8
-                for (int q = 1; q < PARTS; q++)
-                    part += w[q] * v_load(t->x[i] + p + (size_t)q * VW);
-                acc[r][i] += scale * part;
-            }
-        }
-    }
-    return k;
-}
-
-/* Pairs of bfloat16 as words: a shift gives the second half, a mask the first. x comes split
- * likewise (split_x). Returns how many values were done. */
-INLINE size_t multiply_pairs(int M, int R, const struct tile *t, size_t k,
-                             vf acc[TILE_R_MAX][TILE_M])
-{
-    const uint8_t *fetch = t->fetch;
-    size_t p = 0;
-    for (; p + 2 * VW <= k; p += 2 * VW) {
-        for (int32_t i = 0; i < 2 * t->lines; i++, fetch += LINE)
-            __builtin_prefetch(fetch, 0, 2);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            const vi w = (vi)v_load(t->w[r] + 2 * p);
-            const vf even = (vf)(w << 16), odd = (vf)(w & -65536);
-#pragma GCC unroll 4
-            for (int i = 0; i < M; i++) {
-                acc[r][i] += even * v_load(t->x[i] + p);
-                acc[r][i] += odd * v_load(t->x[i] + p + VW);
-            }
-        }
-    }
-    return p;
-}
-
-/* Weights in float32 that come from memory, for 3 or 4 rows of x: slower on weights in a cache (40
- * against 57 GB/s), but a loop that is faster than memory gets less of it (Zen 4: 23 against 30
- * GB/s; it then waits for lines that are on their way, and calls fewer in advance). */
-INLINE size_t multiply_far(int M, int R, const struct tile *t, size_t k, vf acc[TILE_R_MAX][TILE_M])
-{
-    const uint8_t *fetch = t->fetch;
-    size_t p = 0;
-    for (; p + VW <= k; p += VW) {
-        for (int32_t i = 0; i < t->lines; i++, fetch += LINE)
-            __builtin_prefetch(fetch, 0, 2);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            const vf w = v_load(t->w[r] + 4 * p);
-#pragma GCC unroll 4
-            for (int i = 0; i < M; i++)
-                acc[r][i] = v_add_product(acc[r][i], w, t->x[i] + p);
-        }
-    }
-    return p;
-}
-
-/* sum[r] = the products of tile row r with M rows of x, over k values. */
-INLINE void multiply(enum rad_mat_type type, int M, int R, const struct tile *t, size_t k, v4 *sum)
-{
-    vf acc[TILE_R_MAX][TILE_M] = {{{0}}};
-    const uint8_t *fetch = t->fetch;
-    size_t p = 0;
-    if (type == RAD_MAT_Q8_0 || type == RAD_MAT_Q4_0)
-        p = multiply_blocks(type, M, R, t, k, acc);
-    if (type == RAD_MAT_BF16)
-        p = multiply_pairs(M, R, t, k, acc);
-    if (type == RAD_MAT_F32 && t->far)
-        p = multiply_far(M, R, t, k, acc);
-    for (; p + VW <= k; p += VW) {
-        vf x[TILE_M];
-        for (int32_t i = 0; i < t->lines; i++, fetch += LINE)
-            __builtin_prefetch(fetch, 0, 2);
-#pragma GCC unroll 4
-        for (int i = 0; i < M; i++)
-            x[i] = v_load(t->x[i] + p);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            const vf w = take(type, t->w[r], p);
-#pragma GCC unroll 4
-            for (int i = 0; i < M; i++)
-                acc[r][i] += w * x[i];
-        }
-    }
-    if (p < k)
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            const vf w = take_first(type, t->w[r], p, k - p);
-#pragma GCC unroll 4
-            for (int i = 0; i < M; i++)
-                acc[r][i] += w * v_load_first(t->x[i] + p, k - p);
-        }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
-        if (M > 1)
-            sum[r] = v_sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
-        else if (r % 4 == 0) {
-            const v4 four = v_sum4(acc[r][0], acc[r + 1][0], acc[(r + 2) % TILE_R_MAX][0],
-                                   acc[(r + 3) % TILE_R_MAX][0]);
-            for (int q = 0; q < 4 && r + q < R; q++)
-                sum[r + q] = (v4){four[q]};
-        }
-}
-
-INLINE void multiply_any(enum rad_mat_type type, int m, int R, const struct tile *t, size_t k,
-                         v4 *sum)
-{
-    if (R > TILE_R) { /* only for one or two rows */
-        if (m == 1)
-            multiply(type, 1, R, t, k, sum);
-        else
-            multiply(type, 2, R, t, k, sum);
-        return;
-    }
-    switch (m) {
-    case 1:
-        multiply(type, 1, R, t, k, sum);
-        break;
-    case 2:
-        multiply(type, 2, R, t, k, sum);
-        break;
-    case 3:
-        multiply(type, 3, R, t, k, sum);
-        break;
-    default:
-        multiply(type, 4, R, t, k, sum);
-    }
-}
 
 /* Store m x n sums at row i, column j of the strip; first: nothing is there yet. */
 INLINE void put(const struct rad_strip *s, const int32_t at[2], const int32_t size[2], bool first,
@@ -205,8 +37,10 @@ INLINE struct tile start_fetch(const struct rad_strip *s, int32_t R)
 {
     const size_t n_tile = (size_t)((s->n + R - 1) / R) * (size_t)((s->m + TILE_M - 1) / TILE_M);
     const size_t n_step = n_tile * (size_t)(s->k / VW) + 1;
+    const size_t lines = s->next_bytes / LINE;
     return (struct tile){.fetch = s->next,
-                         .lines = (int32_t)((s->next_bytes / LINE + n_step - 1) / n_step),
+                         .lines = (int32_t)((lines + n_step - 1) / n_step),
+                         .pair_lines = (int32_t)((2 * lines + n_step - 1) / n_step),
                          .fetch_end = s->next + s->next_bytes,
                          .far = s->far};
 }
@@ -330,6 +164,61 @@ INLINE void rows_in_turn(enum rad_mat_type type, const struct rad_strip *s)
     }
 }
 
+#if VW == 16
+/* One row of x and rows of weights of half a vector: two rows at a time, as the keys of narrow
+ * heads. */
+INLINE void half_rows(const struct rad_strip *s)
+{
+    enum { HALF = VW / 2, ROWS = 8 };
+    const size_t ld = s->w_bytes / sizeof(float);
+    const float *w = (const float *)(const void *)s->w;
+    const vf x = v_load_two(s->x, s->x);
+    int32_t j = 0;
+    for (; j + ROWS <= s->n; j += ROWS, w += ROWS * ld)
+        v_sum_halves(v_load_two(w, w + ld) * x, v_load_two(w + 2 * ld, w + 3 * ld) * x,
+                     v_load_two(w + 4 * ld, w + 5 * ld) * x, v_load_two(w + 6 * ld, w + 7 * ld) * x,
+                     s->y + j);
+    for (; j < s->n; j++, w += ld) {
+        float sum[ROWS];
+        v_sum_halves(v_load_first(w, HALF) * x, (vf){0}, (vf){0}, (vf){0}, sum);
+        s->y[j] = sum[0];
+    }
+}
+#endif
+
+/* All whole tiles of TILE_R rows of weights in float32, with the registers to themselves; returns
+ * how many rows of x were done. Called in advance is a little every two steps: in larger portions
+ * memory gives less (16 rows on Zen 4: 89 instead of 98 GFLOP/s), and a loop in every step takes
+ * longer than what it calls. */
+static __attribute__((noinline)) int32_t whole_tiles(const struct rad_strip *s, struct tile *t,
+                                                     const struct rows *x, int32_t j)
+{
+    static const float nothing[TILE_R];
+    const size_t ld = x->ld, k = (size_t)x->k, ldb = x->k0 > 0 ? s->ldy : 0;
+    const float *base = x->k0 > 0 ? s->y + j : s->bias != NULL ? s->bias + j : nothing;
+    const float *w[TILE_R];
+    int32_t i = 0;
+#pragma GCC unroll 8
+    for (int r = 0; r < TILE_R; r++)
+        w[r] = (const float *)(const void *)t->w[r];
+    for (; i + TILE_M <= s->m; i += TILE_M) {
+        const float *row = x->x + (size_t)i * ld;
+        const int32_t lines = t->fetch < t->fetch_end ? t->pair_lines : 0;
+        const uint8_t *fetch = t->fetch;
+        vf acc[TILE_R_MAX][TILE_M] = {{{0}}};
+        for (size_t p0 = 0; p0 < k; p0 += 2 * VW) {
+            const size_t p1 = p0 + 2 * VW < k ? p0 + 2 * VW : k;
+            for (int32_t q = 0; q < lines; q++, fetch += LINE)
+                __builtin_prefetch(fetch, 0, 2);
+            for (size_t p = p0; p < p1; p += VW)
+                add_products(w, row, ld, p, acc);
+        }
+        t->fetch = fetch;
+        put_tile(acc, s->y + (size_t)i * s->ldy + j, s->ldy, base + (size_t)i * ldb, ldb);
+    }
+    return i;
+}
+
 INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
 {
     float wide[TILE_R_MAX][KC];
@@ -343,7 +232,10 @@ INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
                 if (type != RAD_MAT_F32)
                     widen(type, (size_t)x.k, row, (size_t)k0, wide[r]);
             }
-            for (int32_t i = 0; i < s->m; i += TILE_M) {
+            int32_t i = 0;
+            if (x.k % VW == 0 && j + TILE_R <= s->n && !(s->far && s->m <= 3 * TILE_M))
+                i = whole_tiles(s, &t, &x, j);
+            for (; i < s->m; i += TILE_M) {
                 t.far = s->far && i == 0 && s->m <= 3 * TILE_M && type == RAD_MAT_F32;
                 run_tile(RAD_MAT_F32, TILE_R, s, &t, &x, (const int32_t[2]){i, j});
             }
@@ -354,6 +246,12 @@ INLINE void many_rows(enum rad_mat_type type, const struct rad_strip *s)
 INLINE void strip(enum rad_mat_type type, const struct rad_strip *s)
 {
     const bool blocks = type >= RAD_MAT_Q8_0;
+#if VW == 16
+    if (type == RAD_MAT_F32 && s->m == 1 && s->k == VW / 2 && s->w_bytes % 4 == 0 && !s->bias) {
+        half_rows(s);
+        return;
+    }
+#endif
     if (s->m == 1 && !blocks)
         rows_in_turn(type, s);
     else if (s->m <= 2)

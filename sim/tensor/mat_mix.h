@@ -56,9 +56,38 @@ INLINE void mix_rows(int M, const struct rad_mix *x, int32_t i)
         mix_tile(M, 1, x, (const int32_t[2]){i, c}, (size_t)(x->d - c));
 }
 
+#if VW == 16
+/* One row of weights, and values of half a vector: two of them at a time. */
+INLINE void mix_halves(const struct rad_mix *x)
+{
+    enum { HALF = VW / 2 };
+    const vf scale = v_set(x->scale[0]);
+    const vf old = x->scale[0] == 0.0f ? (vf){0} : scale * v_load_first(x->out, HALF);
+    vf acc[4] = {{0}};
+    float sum[VW];
+    int32_t k = 0;
+    for (; k + 8 <= x->n; k += 8)
+#pragma GCC unroll 4
+        for (int32_t q = 0; q < 4; q++) {
+            const float *v = x->v + (size_t)(k + 2 * q) * x->ldv, *p = x->p + k + 2 * q;
+            acc[q] += v_set_two(p[0], p[1]) * v_load_two(v, v + x->ldv);
+        }
+    for (; k < x->n; k++)
+        acc[k % 4] += v_set(x->p[k]) * v_load_first(x->v + (size_t)k * x->ldv, HALF);
+    v_store(sum, (acc[0] + acc[1]) + (acc[2] + acc[3]));
+    v_store_first(x->out, old + v_load_first(sum, HALF) + v_load_first(sum + HALF, HALF), HALF);
+}
+#endif
+
 static void mix(const struct rad_mix *x)
 {
     int32_t i = 0;
+#if VW == 16
+    if (x->m == 1 && x->d == VW / 2) {
+        mix_halves(x);
+        return;
+    }
+#endif
     for (; i + 4 <= x->m; i += 4)
         mix_rows(4, x, i);
     for (; i < x->m; i++)

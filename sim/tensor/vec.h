@@ -30,6 +30,7 @@ typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint16_t vh __attribute__((vector_size(2 * VW))); /* bfloat16, float16 bits */
 typedef int8_t vb __attribute__((vector_size(VW)));
 typedef float v4 __attribute__((vector_size(16)));
+typedef float v2 __attribute__((vector_size(8)));
 
 INLINE vf v_load(const void *p)
 {
@@ -39,6 +40,30 @@ INLINE vf v_load(const void *p)
 }
 
 INLINE void v_store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+INLINE v4 v4_load(const float *p)
+{
+    v4 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void v4_store(float *p, v4 v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+INLINE v2 v2_load(const float *p)
+{
+    v2 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void v2_store(float *p, v2 v)
 {
     memcpy(p, &v, sizeof v);
 }
@@ -201,5 +226,31 @@ INLINE v4 v_sum4(vf a, vf b, vf c, vf d)
                 c[0] + c[1] + (c[2] + c[3]), d[0] + d[1] + (d[2] + d[3])};
 #endif
 }
+
+#if defined(__AVX512F__)
+/* Half a vector from each. */
+INLINE vf v_load_two(const float *a, const float *b)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(a)), _mm256_loadu_ps(b), 1);
+}
+
+INLINE vf v_set_two(float a, float b)
+{
+    return _mm512_mask_broadcastss_ps(_mm512_set1_ps(a), 0xff00, _mm_set_ss(b));
+}
+
+/* out[8] = the sums of the first and second half of a, of b, of c, of d. */
+INLINE void v_sum_halves(vf a, vf b, vf c, vf d, float *out)
+{
+    const __m512 ab = pair_add(a, b), cd = pair_add(c, d);
+    const __m512 s =
+        _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    const __m256 l = _mm512_castps512_ps256(s), h = _mm512_extractf32x8_ps(s, 1);
+    const __m128 first = _mm_add_ps(_mm256_castps256_ps128(l), _mm256_extractf128_ps(l, 1));
+    const __m128 second = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    v4_store(out, _mm_unpacklo_ps(first, second));
+    v4_store(out + 4, _mm_unpackhi_ps(first, second));
+}
+#endif
 
 #endif

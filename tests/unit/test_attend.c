@@ -215,10 +215,12 @@ static void chunks_are_only_places(void)
 {
     static struct attention t;
     static const int32_t length[] = {1, 7, 32, RAD_ATTEND_CHUNK, NK - 1};
-    for (size_t x = 0; x < 2 * sizeof length / sizeof *length; x++) {
-        const int32_t chunk = length[x / 2];
-        const struct features f = {"chunks", x % 2 ? 1 : 40, 64,    x % 4 < 2 ? 0 : 150,
-                                   false,    false,          false, false};
+    for (size_t x = 0; x < 4 * sizeof length / sizeof *length; x++) {
+        const int32_t chunk = length[x / 4], d_head = x % 2 ? 64 : 8;
+        const struct features f = {.name = "chunks",
+                                   .n_q = x % 4 < 2 ? 1 : 40,
+                                   .d_head = d_head,
+                                   .window = x % 8 < 4 ? 0 : 150};
         const size_t d = (size_t)f.d_head, parts = (size_t)((NK + chunk - 1) / chunk);
         const size_t part = 2 * KV * (size_t)chunk * d, n = (size_t)(f.n_q * HEADS) * d;
         float *kv = floats(parts * part, 10);
@@ -236,7 +238,8 @@ static void chunks_are_only_places(void)
         a.k = kv, a.v = kv + (size_t)chunk * d, a.ldkv = f.d_head, a.out = t.got;
         a.ldh = 2 * (size_t)chunk * d, a.chunk = chunk, a.ldchunk = part;
         rad_attend_many(g, &a, 1);
-        CU_ASSERT_EQUAL(memcmp(t.want, t.got, n * sizeof(float)), 0);
+        CU_ASSERT(d_head < 64 || memcmp(t.want, t.got, n * sizeof(float)) == 0);
+        CU_ASSERT(distance(n, t.want, t.got) < 2e-6); /* narrow heads are summed up in pairs */
         attention_close(&t);
         rad_gemm_close(g);
         free(kv);

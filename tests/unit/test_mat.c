@@ -175,10 +175,11 @@ static void strips_match(void)
 {
     static const int32_t size[][3] = {{1, 1, 1},    {1, 5, 31},   {2, 4, 16},   {3, 7, 67},
                                       {4, 12, 128}, {5, 13, 100}, {7, 6, 2049}, {13, 25, 800},
-                                      {32, 9, 33},  {33, 3, 64},  {1, 3, 1600}, {130, 11, 96}};
+                                      {32, 9, 33},  {33, 3, 64},  {1, 3, 1600}, {130, 11, 96},
+                                      {1, 21, 8},   {8, 13, 160}, {16, 8, 40},  {3, 19, 24}};
     const struct rad_mat_kernels *table[3];
     const int n_table = tables(table);
-    for (int t = 0; t < n_table; t++)
+    for (int t = 0; t < 2 * n_table; t++) /* every table with weights near and far */
         for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
             for (int type = 0; type < RAD_N_MAT_TYPE; type++) {
                 const int32_t m = size[i][0], n = size[i][1];
@@ -197,11 +198,12 @@ static void strips_match(void)
                                             .w_bytes = rad_mat_row_bytes(w.mat.type, k),
                                             .bias = i % 2 ? bias : NULL,
                                             .y = y,
-                                            .ldy = (size_t)n};
-                table[t]->mul[type](&s);
+                                            .ldy = (size_t)n,
+                                            .far = t % 2 != 0};
+                table[t / 2]->mul[type](&s);
                 const double worst = worst_error(&w, m, x, s.bias, y);
                 if (!(worst <= tolerance))
-                    fprintf(stderr, "\n%s %s %d x %d x %d: off by %g\n", table[t]->name,
+                    fprintf(stderr, "\n%s %s %d x %d x %d: off by %g\n", table[t / 2]->name,
                             rad_mat_type_name(w.mat.type), m, n, k, worst);
                 CU_ASSERT(worst <= tolerance);
                 mat_close(&w);
