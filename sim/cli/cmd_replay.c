@@ -35,7 +35,7 @@ static const struct argp_option option_rows[] = {
     {"hw", KEY_HW, "HW", 0, "Hardware profile, a name or a path; may be repeated", 0},
     {"card", KEY_CARD, "CARD", 0, "Replay the routing on this larger architecture: no quality", 0},
     {"dtype", KEY_DTYPE, "D", 0,
-     "fp32, fp16, bf16, fp8, int8 or int4; default: fp16 or else bf16, fp32 on a CPU", 0},
+     "fp32, tf32, fp16, bf16, fp8, int8 or int4; default: fp16 or else bf16, fp32 on a CPU", 0},
     {"batch", KEY_BATCH, "N", 0, "Sequences per batch (default 1)", 0},
     {"batcher", KEY_BATCHER, "B", 0,
      "auto (default), layer (layer order), hop (paths in any order) or grouped (as hop, the "

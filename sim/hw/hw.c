@@ -234,7 +234,7 @@ static enum rad_status refuse(const rad_hw *hw, const struct rad_op *op, struct 
         if (!rad_hw_supports(hw, (enum rad_dtype)i))
             continue;
         strcat(list, list[0] != '\0' ? " " : "");
-        strcat(list, rad_dtype_name((enum rad_dtype)i)); /* six names: 30 bytes */
+        strcat(list, rad_dtype_name((enum rad_dtype)i)); /* seven names: 35 bytes */
     }
     return rad_fail(err, RAD_E_UNSUPPORTED, "profile '%s': expected one of %s but found %s",
                     hw->name, list, rad_dtype_name(op->dtype));
