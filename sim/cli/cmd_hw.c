@@ -14,7 +14,8 @@ enum {
     KEY_POINTS,
     KEY_DATA,
     KEY_LIKE,
-    KEY_AGAINST
+    KEY_AGAINST,
+    KEY_RATE
 };
 
 /* A whole number of at least `least`. */
@@ -29,6 +30,15 @@ static error_t parse_count(const char *name, const char *arg, unsigned long leas
     }
     *out = n;
     return 0;
+}
+
+static error_t parse_rate(const char *arg, enum rad_rate *out, struct argp_state *state)
+{
+    struct rad_err err;
+    if (rad_rate_parse(arg, out, &err) == RAD_OK)
+        return 0;
+    argp_error(state, "--%s", err.msg);
+    return EINVAL;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -58,6 +68,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return parse_count("--points", arg, 8, &o->points, state);
     case KEY_AGAINST:
         return parse_count("--against", arg, 1, &o->against, state);
+    case KEY_RATE:
+        return parse_rate(arg, &o->rate, state);
     case KEY_TEXT:
         o->text = true;
         return 0;
@@ -76,6 +88,8 @@ static const struct argp_option predict_options[] = {
     {"out", KEY_OUT, "G.csv", 0, "Write CSV here instead of to standard output", 0},
     {"software", KEY_SOFTWARE, "WORDS", 0,
      "Software that runs them, \"vllm 0.22\"; else what the rows name as source", 0},
+    {"rate", KEY_RATE, "R", 0,
+     "sustained (default: under the power limit) or burst (a short run at full clock)", 0},
     {"against", KEY_AGAINST, "N", 0,
      "Compare each with row N: pred_ratio of their times and its 80 % interval, what both err by "
      "together left out",

@@ -11,6 +11,7 @@ struct hw_options {
     const char *ops, *out_path, *software, *measured, *data, *like;
     size_t points;  /* 0: all */
     size_t against; /* row from 1 that others are compared with; 0: none */
+    enum rad_rate rate;
     bool text;
 };
 
@@ -23,9 +24,10 @@ int hw_calibrate(const void *options);
 int hw_kit(const void *options);
 int hw_validate(const void *options);
 
-/* Cost a row of a table; software NULL: that of the row. */
-enum rad_status hw_predict_row(const rad_hw *hw, const struct ops_row *row, const char *software,
-                               struct rad_prediction *out, struct rad_err *err);
+/* Cost a row of a table; ask->software NULL: that of the row. */
+enum rad_status hw_predict_row(const rad_hw *hw, const struct ops_row *row,
+                               const struct rad_hw_ask *ask, struct rad_prediction *out,
+                               struct rad_err *err);
 
 /* Names of the profiles that are found, sorted. */
 struct hw_names {

@@ -87,7 +87,7 @@ static void put_profile(rad_out *out, const rad_hw *hw)
     for (unsigned d = 0; d < RAD_N_DTYPE; d++)
         if (rad_hw_supports(hw, (enum rad_dtype)d)) {
             strcat(dtypes, dtypes[0] != '\0' ? " " : "");
-            strcat(dtypes, rad_dtype_name((enum rad_dtype)d)); /* six names: 30 bytes */
+            strcat(dtypes, rad_dtype_name((enum rad_dtype)d)); /* seven names: 35 bytes */
         }
     rad_out_begin_row(out);
     rad_out_text(out, "hw", rad_hw_name(hw));

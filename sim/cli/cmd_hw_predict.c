@@ -58,12 +58,14 @@ static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct 
     rad_out_end_row(out);
 }
 
-enum rad_status hw_predict_row(const rad_hw *hw, const struct ops_row *row, const char *software,
-                               struct rad_prediction *out, struct rad_err *err)
+enum rad_status hw_predict_row(const rad_hw *hw, const struct ops_row *row,
+                               const struct rad_hw_ask *ask, struct rad_prediction *out,
+                               struct rad_err *err)
 {
-    const char *words = software != NULL ? software : row->software;
-    return row->m.link.bytes > 0.0 ? rad_hw_predict_link(hw, &row->m.link, words, out, err)
-                                   : rad_hw_predict(hw, &row->m.op, words, out, err);
+    struct rad_hw_ask words = *ask;
+    words.software = ask->software != NULL ? ask->software : row->software;
+    return row->m.link.bytes > 0.0 ? rad_hw_predict_link(hw, &row->m.link, words.software, out, err)
+                                   : rad_hw_predict_as(hw, &row->m.op, &words, out, err);
 }
 
 /* Row i; false after a warning that says why there is no prediction. */
@@ -73,7 +75,7 @@ static bool predict_row(const struct ops_table *t, size_t i, const struct hw_opt
     struct rad_err err;
     enum rad_status status = ops_row(t, i, row, &err);
     if (status == RAD_OK)
-        status = hw_predict_row(hw, row, o->software, p, &err);
+        status = hw_predict_row(hw, row, &(struct rad_hw_ask){o->software, o->rate}, p, &err);
     if (status != RAD_OK)
         rad_cli_warn("hw predict", "%s: row %zu: %s", t->path, i + 1, err.msg);
     return status == RAD_OK;

@@ -33,7 +33,8 @@ static enum rad_status gather(const struct hw_options *o, const rad_hw *hw,
         struct rad_prediction p;
         struct rad_err why;
         if (ops_row(t, i, &row, &why) != RAD_OK || !(row.m.latency_s > 0.0) || row.hot ||
-            hw_predict_row(hw, &row, o->software, &p, &why) != RAD_OK)
+            hw_predict_row(hw, &row, &(struct rad_hw_ask){o->software, o->rate}, &p, &why) !=
+                RAD_OK)
             left_out++;
         else
             RAD_TRY(errors_add(groups, t, i, &row, &p, err));

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { KEY_HW = 0x200, KEY_CARD, KEY_DTYPE, KEY_BATCH, KEY_BATCHER, KEY_PHASE, KEY_KV };
-enum { KEY_RESAMPLE = 0x300, KEY_SEED, MAX_HW = 64 };
+enum { KEY_RESAMPLE = 0x300, KEY_SEED, KEY_RATE, MAX_HW = 64 };
 
 struct options {
     struct rad_cli_common common;
@@ -35,7 +35,7 @@ static const struct argp_option option_rows[] = {
     {"hw", KEY_HW, "HW", 0, "Hardware profile, a name or a path; may be repeated", 0},
     {"card", KEY_CARD, "CARD", 0, "Replay the routing on this larger architecture: no quality", 0},
     {"dtype", KEY_DTYPE, "D", 0,
-     "fp32, fp16, bf16, fp8, int8 or int4; default: fp16 or else bf16, fp32 on a CPU", 0},
+     "fp32, tf32, fp16, bf16, fp8, int8 or int4; default: fp16 or else bf16, fp32 on a CPU", 0},
     {"batch", KEY_BATCH, "N", 0, "Sequences per batch (default 1)", 0},
     {"batcher", KEY_BATCHER, "B", 0,
      "auto (default), layer (layer order), hop (paths in any order) or grouped (as hop, the "
@@ -44,6 +44,8 @@ static const struct argp_option option_rows[] = {
     {"phase", KEY_PHASE, "P", 0,
      "recorded (default), prefill (all tokens are prompt) or decode (all one by one)", 0},
     {"kv", KEY_KV, "K", 0, "Count keys again for hole, project or copy; default: as recorded", 0},
+    {"rate", KEY_RATE, "R", 0,
+     "sustained (default: serving, under the power limit) or burst (a short run at full clock)", 0},
     {"resample", KEY_RESAMPLE, NULL, 0, "Fill the last batch with repeated sequences", 0},
     {"seed", KEY_SEED, "S", 0, "Of --resample (default 0)", 0},
     {0},
@@ -101,6 +103,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_KV:
         o->has_kv = true;
         check(state, rad_kv_parse(arg, &o->kv, &err), &err);
+        return 0;
+    case KEY_RATE:
+        check(state, rad_rate_parse(arg, &o->replay.rate, &err), &err);
         return 0;
     case KEY_RESAMPLE:
         o->replay.resample = true;
@@ -232,6 +237,7 @@ static void put_inputs(rad_out *out, const struct job *job, int i)
     rad_out_text(out, "batcher", info->batcher);
     rad_out_text(out, "phase", rad_replay_phase_name(job->replay.phase));
     rad_out_text(out, "kv", rad_kv_name(info->kv));
+    rad_out_text(out, "rate", rad_rate_name(info->rate));
     rad_out_int(out, "sequences", info->n_seq);
     rad_out_int(out, "steps", info->n_step);
 }

@@ -97,7 +97,7 @@ static enum rad_status predict(struct part *part, const rad_hw *hw, enum validat
         const bool counted = row->m.link.bytes > 0.0 || row->m.op.kind != RAD_OP_ATTEND ||
                              row->m.latency_s >= 20e-6;
         if (counted && strcmp(part->rows->hw[i], part->name) == 0 &&
-            hw_predict_row(hw, row, NULL, &p, &why) == RAD_OK)
+            hw_predict_row(hw, row, &(struct rad_hw_ask){0}, &p, &why) == RAD_OK)
             status = errors_add(groups, part->t, part->rows->at[i], row, &p, err);
     }
     for (size_t i = 0; status == RAD_OK && i < groups->n; i++) {

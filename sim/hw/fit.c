@@ -86,6 +86,8 @@ double rad_power_w(const struct rad_power *power, const struct rad_work *work, d
 
 const char *rad_fit_format(const struct rad_op *op)
 {
+    if (op->dtype == RAD_TF32 && op->kind != RAD_OP_GEMM && op->kind != RAD_OP_ATTEND)
+        return rad_dtype_name(RAD_F32); /* a way of multiplying: the rest is fp32 */
     const char *name = rad_dtype_name(op->dtype);
     if (op->kind != RAD_OP_GEMM || !(op->weight_bytes > 0.0))
         return name;

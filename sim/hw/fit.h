@@ -70,7 +70,8 @@ struct rad_fit_list {
 enum rad_status rad_fits_text(struct rad_buf *to, const char *text, struct rad_fit_list first,
                               struct rad_fit_list then, struct rad_err *err);
 
-/* The format that fits have for an operation: fp32 fp16 bf16 fp8 int8 int4 w8a16 w4a16. */
+/* The format that fits have for an operation: fp32 tf32 fp16 bf16 fp8 int8 int4
+ * w8a16 w4a16. */
 const char *rad_fit_format(const struct rad_op *op);
 
 struct rad_fit_key {

@@ -19,6 +19,23 @@ const char *rad_bound_name(enum rad_bound bound)
     return (unsigned)bound < RAD_N_BOUND ? bound_names[bound] : "unknown";
 }
 
+static const char *const rate_names[RAD_N_RATE] = {"sustained", "burst"};
+
+const char *rad_rate_name(enum rad_rate rate)
+{
+    return (unsigned)rate < RAD_N_RATE ? rate_names[rate] : "unknown";
+}
+
+enum rad_status rad_rate_parse(const char *name, enum rad_rate *out, struct rad_err *err)
+{
+    for (int i = 0; i < RAD_N_RATE; i++)
+        if (strcmp(name, rate_names[i]) == 0) {
+            *out = (enum rad_rate)i;
+            return RAD_OK;
+        }
+    return rad_fail(err, RAD_E_ARG, "rate: expected sustained or burst but found '%.32s'", name);
+}
+
 const char *rad_hw_name(const rad_hw *hw)
 {
     return hw->name;
@@ -175,14 +192,37 @@ static void name_bound(struct rad_cost *c)
         c->bound = RAD_BOUND_OVERHEAD;
 }
 
-/* Add static energy; slow the clock where the power limit asks for it; name the bound. */
-static void finish_cost(const struct machine *m, struct rad_cost *c)
+/* The clock drops until the part keeps its power limit. */
+static void keep_limit(const struct machine *m, struct rad_cost *c)
 {
     const double limit_s = (c->dynamic_j + c->memory_j) / (m->tdp_w - m->static_w);
     if (limit_s > c->time_s) {
         c->time_s = limit_s;
         c->compute_s = fmax(c->compute_s, limit_s - c->overhead_s);
     }
+}
+
+/* A sustained time as that of a burst: where the board draws from 0.90 to 0.97 of its limit, a
+ * growing share of burst_gain, and all of it beyond. */
+static void as_burst(const struct machine *m, double board_w, struct rad_cost *c)
+{
+    const double share = fmin(1.0, fmax(0.0, (board_w / m->tdp_w - 0.90) / 0.07));
+    const double gain = 1.0 + share * (m->burst_gain - 1.0);
+    c->time_s /= gain;
+    c->compute_s = fmin(c->compute_s / gain, c->time_s);
+    c->memory_s = fmin(c->memory_s, c->time_s);
+    c->overhead_s = fmin(c->overhead_s, c->time_s);
+}
+
+/* Times of the closed form of a class, static energy, bound. The parameters of a profile with a
+ * burst_gain were fitted to sustained runs. */
+static void finish_cost(const struct machine *m, enum rad_rate rate, struct rad_cost *c)
+{
+    const double board_w = (c->dynamic_j + c->memory_j) / c->time_s + m->static_w;
+    if (rate == RAD_RATE_SUSTAINED)
+        keep_limit(m, c);
+    else
+        as_burst(m, board_w, c);
     c->static_j = m->static_w * c->time_s;
     name_bound(c);
 }
@@ -194,20 +234,39 @@ static enum rad_status refuse(const rad_hw *hw, const struct rad_op *op, struct 
         if (!rad_hw_supports(hw, (enum rad_dtype)i))
             continue;
         strcat(list, list[0] != '\0' ? " " : "");
-        strcat(list, rad_dtype_name((enum rad_dtype)i)); /* six names: 30 bytes */
+        strcat(list, rad_dtype_name((enum rad_dtype)i)); /* seven names: 35 bytes */
     }
     return rad_fail(err, RAD_E_UNSUPPORTED, "profile '%s': expected one of %s but found %s",
                     hw->name, list, rad_dtype_name(op->dtype));
 }
 
-/* Times of the fit, and energies that sum to its board power or stay under the limit. */
-static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct rad_work *work,
-                    enum rad_dtype dtype, struct rad_prediction *out)
+/* What a fit is asked about. */
+struct question {
+    const struct rad_work *work;
+    enum rad_dtype dtype;
+    enum rad_rate rate;
+};
+
+/* From the rate that the fit was measured at to the one that is asked for. */
+static void at_rate(const rad_hw *hw, const struct rad_fit *fit, const struct question *q,
+                    struct rad_cost *c)
 {
+    const bool sustained = fit->power.cap_w > 0.0;
+    if (sustained && q->rate == RAD_RATE_BURST)
+        as_burst(&hw->machine, rad_power_w(&fit->power, q->work, c->time_s), c);
+    else if (!sustained && q->rate == RAD_RATE_SUSTAINED && hw->energy == RAD_ENERGY_BOARD)
+        keep_limit(&hw->machine, c);
+}
+
+/* Times of the fit, and energies that sum to its board power or stay under the limit. */
+static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct question *q,
+                    struct rad_prediction *out)
+{
+    const struct rad_work *work = q->work;
     struct rad_cost *c = &out->cost;
     struct rad_chip chip = {0};
     struct rad_law_time t;
-    hw->model->chip(hw->params, dtype, &chip);
+    hw->model->chip(hw->params, q->dtype, &chip);
     rad_fit_time(fit, &chip, work, &t, &out->extrapolated);
     c->time_s = t.time_s;
     if (work->groups > 1.0) /* whatever a surface says */
@@ -215,6 +274,7 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct ra
     c->compute_s = fmin(t.compute_s, t.time_s);
     c->memory_s = fmin(t.memory_s, t.time_s);
     c->overhead_s = fmin(t.overhead_s, t.time_s);
+    at_rate(hw, fit, q, c);
     c->static_j = hw->machine.static_w * c->time_s;
     const double room_j = hw->machine.tdp_w * c->time_s - c->static_j;
     const double moving_j = c->dynamic_j + c->memory_j;
@@ -247,8 +307,9 @@ static const struct rad_fit *fit_for(const rad_hw *hw, const struct rad_op *op,
     return rad_fit_find(hw->fits, hw->n_fit, &key);
 }
 
-enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op, const char *software,
-                               struct rad_prediction *out, struct rad_err *err)
+enum rad_status rad_hw_predict_as(const rad_hw *hw, const struct rad_op *op,
+                                  const struct rad_hw_ask *ask, struct rad_prediction *out,
+                                  struct rad_err *err)
 {
     *out = (struct rad_prediction){.extrapolated = true};
     if (!op_is_whole(op))
@@ -258,17 +319,24 @@ enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op, const 
     if ((plain ? hw->model->cost(hw->params, op, &out->cost)
                : rad_grouped_cost(hw->model, hw->params, op, &out->cost)) != RAD_OK)
         return refuse(hw, op, err);
-    const struct rad_fit *fit = fit_for(hw, op, software);
+    const struct rad_fit *fit = fit_for(hw, op, ask->software);
     if (fit == NULL) {
-        finish_cost(&hw->machine, &out->cost);
+        finish_cost(&hw->machine, ask->rate, &out->cost);
         out->lo_s = out->cost.time_s / (1.0 + rad_hw_error_frac(hw));
         out->hi_s = out->cost.time_s * (1.0 + rad_hw_error_frac(hw));
         return RAD_OK;
     }
     const struct rad_work work = rad_work_of(op);
-    use_fit(hw, fit, &work, op->dtype, out);
+    use_fit(hw, fit, &(struct question){&work, op->dtype, ask->rate}, out);
     name_bound(&out->cost);
     return RAD_OK;
+}
+
+enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op, const char *software,
+                               struct rad_prediction *out, struct rad_err *err)
+{
+    const struct rad_hw_ask ask = {software, RAD_RATE_SUSTAINED};
+    return rad_hw_predict_as(hw, op, &ask, out, err);
 }
 
 enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op, struct rad_cost *out,
@@ -303,7 +371,7 @@ enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *lin
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "profile '%s': no fit for transfers of kind '%.32s'", hw->name, link->kind);
     const struct rad_work work = {.bytes = link->bytes, .ranks = link->ranks};
-    use_fit(hw, fit, &work, RAD_F32, out);
+    use_fit(hw, fit, &(struct question){&work, RAD_F32, RAD_RATE_SUSTAINED}, out);
     out->cost.bound = RAD_BOUND_LINK;
     return RAD_OK;
 }

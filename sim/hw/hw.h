@@ -10,7 +10,7 @@
  *   about: one line
  *   sources: {name: text, ...}                      # what "@name" behind a value means
  *   machine: {memory: 80 GB @name, price: ..., static_power: ..., tdp: ..., layer_overhead: ...,
- *             step_overhead: ...}                   # the same keys for every model
+ *             step_overhead: ..., burst_gain: 1.14} # the same keys for every model
  *   basis: measured                     # else datasheet: no measurements, class defaults
  *   own: {purchase: 30000 USD @name}    # optional: what it costs its owner, hw_price.h
  *   gpu: {peak: {fp16: 312 TFLOP/s @name}, ...}     # the model's keys, under the model's name
@@ -109,9 +109,9 @@ enum rad_dtype rad_hw_default_dtype(const rad_hw *hw);
  *   static_j = static_power * time_s
  *   if dynamic_j + memory_j > (tdp - static_power) * time_s the clock drops until it fits:
  *     time_s = (dynamic_j + memory_j) / (tdp - static_power), compute_s grows with it.
- * Where the profile has a fit, times are the fit's (they were measured under the power limit), and
- * energies are its board power, or the model's, cut to the limit. The same as rad_hw_predict with
- * no software named. No allocation; 0.1 to 1 us. errors: RAD_E_UNSUPPORTED */
+ * Where the profile has a fit, times are the fit's, and energies are its board power, or the
+ * model's, cut to the limit. The same as rad_hw_predict with no software named: sustained, see
+ * enum rad_rate. No allocation; 0.1 to 1 us. errors: RAD_E_UNSUPPORTED */
 RAD_MUST_CHECK enum rad_status rad_hw_cost(const rad_hw *hw, const struct rad_op *op,
                                            struct rad_cost *out, struct rad_err *err);
 

@@ -21,11 +21,30 @@ struct rad_prediction {
     const struct rad_fit *fit; /* of the profile, for rad_hw_residual; NULL: class defaults */
 };
 
+/* How long the part has been at work. sustained: for seconds, as it serves, under its power limit;
+ * burst: a few kernels after a rest, at full clock. Kernels of power-logged runs (those of fits
+ * with `power`) were measured sustained, others in bursts. A sustained fit gives bursts by the
+ * profile's burst_gain, as far as its board power is at the limit. A burst fit gives sustained
+ * times by T = E_dynamic / (tdp - static_power), if that is longer and the energies are those of
+ * the board: others do not know when a board meets its limit. Without a fit: that limit, or none.
+ */
+enum rad_rate { RAD_RATE_SUSTAINED, RAD_RATE_BURST, RAD_N_RATE };
+const char *rad_rate_name(enum rad_rate rate); /* "sustained" "burst" */
+RAD_MUST_CHECK enum rad_status rad_rate_parse(const char *name, enum rad_rate *out,
+                                              struct rad_err *err);
+
 /* rad_hw_cost with an interval. software: words such as "vllm 0.22" that choose among the fits of
- * the profile, NULL for its first. errors: RAD_E_UNSUPPORTED */
+ * the profile, NULL for its first. Sustained. errors: RAD_E_UNSUPPORTED */
 RAD_MUST_CHECK enum rad_status rad_hw_predict(const rad_hw *hw, const struct rad_op *op,
                                               const char *software, struct rad_prediction *out,
                                               struct rad_err *err);
+struct rad_hw_ask {
+    const char *software;
+    enum rad_rate rate;
+};
+RAD_MUST_CHECK enum rad_status rad_hw_predict_as(const rad_hw *hw, const struct rad_op *op,
+                                                 const struct rad_hw_ask *ask,
+                                                 struct rad_prediction *out, struct rad_err *err);
 /* errors: RAD_E_UNSUPPORTED (the profile has no fit for such transfers), RAD_E_ARG */
 RAD_MUST_CHECK enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *link,
                                                    const char *software, struct rad_prediction *out,

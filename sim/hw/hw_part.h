@@ -11,13 +11,14 @@ struct rad_per_dtype {
     double of[RAD_N_DTYPE];
 };
 
-/* The six table rows of a struct rad_per_dtype: keys prefix.fp32 ... prefix.int4, default 0. */
+/* The table rows of a struct rad_per_dtype: keys prefix.fp32 ... prefix.int4, default 0. */
 #define RAD_PART_DTYPE_ROW(prefix, at, i, name, dim, lo, hi, doc)                                  \
     {                                                                                              \
         prefix "." name, (at) + (i) * sizeof(double), dim, lo, hi, 0, doc " in " name              \
     }
 #define RAD_PART_PER_DTYPE(prefix, at, dim, lo, hi, doc)                                           \
     RAD_PART_DTYPE_ROW(prefix, at, RAD_F32, "fp32", dim, lo, hi, doc),                             \
+        RAD_PART_DTYPE_ROW(prefix, at, RAD_TF32, "tf32", dim, lo, hi, doc),                        \
         RAD_PART_DTYPE_ROW(prefix, at, RAD_F16, "fp16", dim, lo, hi, doc),                         \
         RAD_PART_DTYPE_ROW(prefix, at, RAD_BF16, "bf16", dim, lo, hi, doc),                        \
         RAD_PART_DTYPE_ROW(prefix, at, RAD_FP8, "fp8", dim, lo, hi, doc),                          \

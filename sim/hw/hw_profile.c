@@ -38,6 +38,8 @@ static const struct rad_param machine_params[] = {
      "energy per byte that leaves the device over a link"},
     {"error", P(error_frac), RAD_DIM_ONE, 0.01, 4, (double)NAN,
      "80 % of operations take between 1/(1 + error) and 1 + error of the predicted time"},
+    {"burst_gain", P(burst_gain), RAD_DIM_ONE, 1, 3, 1,
+     "how much faster short bursts are than sustained runs at the power limit; 1: not known"},
     RAD_PARAM_END,
 };
 

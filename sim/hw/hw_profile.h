@@ -12,6 +12,7 @@ struct machine {
     double memory_bytes, usd_per_hour, static_w, tdp_w, layer_overhead_s, step_overhead_s;
     double error_frac; /* NaN: that of the class */
     double link_byte_j;
+    double burst_gain; /* 1: not known */
 };
 
 struct rad_hw {

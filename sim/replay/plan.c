@@ -198,6 +198,7 @@ static void finish(struct build *b)
     info->batcher = b->batcher->name;
     info->card = p->card;
     info->dtype = p->dtype;
+    info->rate = b->opt->rate;
     info->kv = b->opt->kv != NULL ? *b->opt->kv : b->in.run->kv;
     info->n_seq = b->n_place;
     info->n_step = info->n_prefill_step + info->n_decode_step;

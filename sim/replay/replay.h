@@ -44,6 +44,7 @@ struct rad_replay_options {
     bool resample;               /* draw sequences with repetition to fill the last batch */
     uint64_t seed;               /* of resampling */
     const char *batcher;         /* NULL or "auto": by the paths; "layer" | "hop" | "grouped" */
+    enum rad_rate rate;          /* sustained, or what a single burst would take */
     const enum rad_kv *kv;       /* NULL: as recorded; else recomputed from the paths */
     const struct rad_card *card; /* NULL: the trace's; else transplanted: nll becomes NaN */
 };
@@ -97,7 +98,8 @@ struct rad_plan_info {
     struct rad_card card; /* the architecture replayed */
     enum rad_dtype dtype;
     enum rad_kv kv; /* semantics of the keys */
-    int64_t n_seq;  /* sequences run, drawn ones included */
+    enum rad_rate rate;
+    int64_t n_seq; /* sequences run, drawn ones included */
     int64_t n_batch;
     int64_t n_step, n_prefill_step, n_decode_step;
     int64_t n_token, n_prefill_token, n_decode_token;

@@ -33,6 +33,7 @@ struct scratch {
     double *base_s, *shape_s, *step_s;  /* [n_bases] [n_shapes] [n_steps], decode steps only */
     struct rad_residual_sum *residuals; /* of both, or NULL */
     int side;                           /* 0: dense, 1: routed */
+    struct rad_hw_ask ask;
 };
 
 struct ops {
@@ -50,7 +51,7 @@ static enum rad_status cost_ops(const struct ops *of, const rad_hw *hw, const st
     *time_s = 0;
     for (uint32_t i = 0; i < of->n; i++) {
         struct rad_prediction p;
-        RAD_TRY(rad_hw_predict(hw, &ops[i], NULL, &p, err));
+        RAD_TRY(rad_hw_predict_as(hw, &ops[i], &s->ask, &p, err));
         const struct rad_cost c = p.cost;
         if (s->residuals != NULL && count > 0) {
             struct rad_residual r;
@@ -228,7 +229,8 @@ static double *scratch_open(struct scratch *s, struct rad_residual_sum *residual
         return NULL;
     *residuals = (struct rad_residual_sum){.cell = (void *)(room + n_double), .size = size};
     rad_residual_clear(residuals);
-    *s = (struct scratch){room, room + n_base, room + n_base + n_shape, residuals, 0};
+    *s = (struct scratch){room, room + n_base,          room + n_base + n_shape, residuals,
+                          0,    {NULL, plan->info.rate}};
     return room;
 }
 

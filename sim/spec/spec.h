@@ -14,10 +14,12 @@
 
 /* ---- number formats -------------------------------------------------------------------- */
 
-enum rad_dtype { RAD_F32, RAD_F16, RAD_BF16, RAD_FP8, RAD_INT8, RAD_INT4, RAD_N_DTYPE };
+/* TF32: fp32 in memory, products of 10 bits of mantissa at the rate of matrix units. */
+enum rad_dtype { RAD_F32, RAD_TF32, RAD_F16, RAD_BF16, RAD_FP8, RAD_INT8, RAD_INT4, RAD_N_DTYPE };
 
-const char *rad_dtype_name(enum rad_dtype dtype); /* "fp32" "fp16" "bf16" "fp8" "int8" "int4" */
-double rad_dtype_bytes(enum rad_dtype dtype);     /* 4 2 2 1 1 0.5 */
+/* "fp32" "tf32" "fp16" "bf16" "fp8" "int8" "int4" */
+const char *rad_dtype_name(enum rad_dtype dtype);
+double rad_dtype_bytes(enum rad_dtype dtype); /* 4 4 2 2 1 1 0.5 */
 RAD_MUST_CHECK enum rad_status rad_dtype_parse(const char *name, enum rad_dtype *out,
                                                struct rad_err *err);
 

@@ -23,6 +23,7 @@ enum rad_axis_kind {
     RAD_KIND_PHASE,
     RAD_KIND_DTYPE,
     RAD_KIND_BATCHER,
+    RAD_KIND_RATE,
 };
 
 struct rad_axis {

@@ -80,6 +80,7 @@ static enum rad_status replay_options(const struct run *run, const struct rad_sw
         .card = shape != NULL ? &shape->card : NULL,
         .dtype = dtype,
     };
+    RAD_TRY(rad_rate_parse(point->value[RAD_AXIS_RATE], &out->rate, err));
     if (!as_run)
         RAD_TRY(rad_kv_parse(kv_name, kv, err));
     return rad_replay_phase_parse(point->value[RAD_AXIS_PHASE], &out->phase, err);

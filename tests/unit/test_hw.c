@@ -254,7 +254,7 @@ static void empty_operations_are_refused(void)
         REFUSES(rad_hw_cost(hw, &ops[i], &c, &err), RAD_E_ARG, "expected positive extents");
     const struct rad_op fp8 = rad_op_gemm(8, 8, 8, RAD_FP8);
     REFUSES(rad_hw_cost(hw, &fp8, &c, &err), RAD_E_UNSUPPORTED,
-            "profile 'a100-sxm-80gb': expected one of fp32 fp16 bf16 int8 but found fp8");
+            "profile 'a100-sxm-80gb': expected one of fp32 tf32 fp16 bf16 int8 but found fp8");
     CU_ASSERT_FALSE(rad_hw_supports(hw, RAD_FP8));
     rad_hw_close(hw);
 }

@@ -41,7 +41,7 @@ static struct rad_card tiny_gelu(void)
 
 static void dtypes_have_names_and_sizes(void)
 {
-    static const double bytes[] = {4, 2, 2, 1, 1, 0.5};
+    static const double bytes[RAD_N_DTYPE] = {4, 4, 2, 2, 1, 1, 0.5};
     for (unsigned i = 0; i < RAD_N_DTYPE; i++) {
         enum rad_dtype back = RAD_N_DTYPE;
         OK(rad_dtype_parse(rad_dtype_name((enum rad_dtype)i), &back, &err));
@@ -50,8 +50,9 @@ static void dtypes_have_names_and_sizes(void)
     }
     enum rad_dtype d;
     CU_ASSERT_EQUAL(rad_dtype_parse("fp64", &d, &err), RAD_E_PARSE);
-    CU_ASSERT_STRING_EQUAL(err.msg, "expected a number format (fp32 fp16 bf16 fp8 int8 int4) but "
-                                    "found 'fp64'; did you mean 'fp32'");
+    CU_ASSERT_STRING_EQUAL(err.msg,
+                           "expected a number format (fp32 tf32 fp16 bf16 fp8 int8 int4) but "
+                           "found 'fp64'; did you mean 'fp32'");
 }
 
 static void gemm_counts(void)
