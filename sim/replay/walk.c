@@ -29,6 +29,12 @@ struct shared {
     int32_t n_seq, place;        /* sequences with queries; the place counted last, plus 1 */
 };
 
+/* Groups at several layers that run in one launch. */
+struct launch {
+    struct rad_group group; /* their sum */
+    int32_t n, n_load;      /* groups; of these, with tokens that visit */
+};
+
 struct rad_walk {
     struct rad_walk_options opt;
     size_t width;              /* slots of a stage: one, or one per layer */
@@ -45,6 +51,8 @@ struct rad_walk {
     uint32_t serial;
     int64_t m, live;             /* tokens of the step; of these, with any layer ahead */
     bool share_keys;             /* of the step */
+    bool grouped;                /* the batcher's */
+    struct launch all, wide;     /* of the stage: of all groups, of those with few + 1 visits */
     int64_t visits, half_visits; /* as in rad_walk_sum */
 };
 
@@ -99,6 +107,7 @@ enum rad_status rad_walk_open(rad_walk **out, const struct rad_walk_options *opt
     if (w == NULL)
         return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate a step");
     w->opt = *opt;
+    w->grouped = batcher->grouped;
     w->few = smallest(opt->repeat, opt->n_layer);
     w->width = batcher->one_layer ? 1 : (size_t)opt->n_layer;
     w->per_hop = (size_t)batcher->per_hop * w->width;
@@ -213,12 +222,6 @@ int64_t rad_walk_token(rad_walk *w, const struct rad_hop_rec *hop, int32_t n_hop
     return take_entries(w);
 }
 
-/* Groups at several layers that run in one launch. */
-struct launch {
-    struct rad_group group; /* their sum */
-    int32_t n, n_load;      /* groups; of these, with tokens that visit */
-};
-
 static void add_group(struct launch *to, const struct rad_group *g)
 {
     struct rad_group *sum = &to->group;
@@ -236,6 +239,14 @@ static void add_group(struct launch *to, const struct rad_group *g)
     to->n_load += g->m > 0;
 }
 
+/* By value and apart: the group of those that do not merge stays in registers. */
+__attribute__((noinline)) static void merge(rad_walk *w, struct rad_group group, bool wide)
+{
+    add_group(&w->all, &group);
+    if (wide)
+        add_group(&w->wide, &group);
+}
+
 /* Write a launch; one group is no grouped one. */
 static enum rad_status end_launch(rad_walk *w, struct launch *launch, uint32_t repeat,
                                   struct rad_err *err)
@@ -248,25 +259,27 @@ static enum rad_status end_launch(rad_walk *w, struct launch *launch, uint32_t r
     w->opt.program->merged_groups += repeat * (double)(launch->n - 1);
     w->opt.program->merged_loads += repeat * (double)(launch->n_load - (launch->n_load > 0));
     const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, g);
+    *launch = (struct launch){.n = 0};
     return rad_program_add(w->opt.program, &key, repeat, err);
 }
 
 /* Tokens that decide after a stage. A visit to layer l is repeat[l] visits to layers of the card,
  * `few` or `few + 1`, and each is followed by a decision. */
 struct stage {
-    int32_t number;          /* -1: before the first */
-    int64_t decide[2];       /* tokens that decide few, few + 1 times */
-    struct launch all, wide; /* of a grouped batcher: of all groups, of those with few + 1 */
+    int32_t number;    /* -1: before the first */
+    int64_t decide[2]; /* tokens that decide few, few + 1 times */
 };
 
 /* Leave a stage: tokens that end there go, the others meet the router. */
-static enum rad_status end_stage(rad_walk *w, struct stage *stage, struct rad_err *err)
+static enum rad_status end_stage(rad_walk *w, const struct stage *stage, struct rad_err *err)
 {
     struct rad_program *p = w->opt.program;
     if (stage->number < 0)
         return RAD_OK;
-    RAD_TRY(end_launch(w, &stage->all, w->few, err));
-    RAD_TRY(end_launch(w, &stage->wide, 1, err));
+    if (w->grouped) {
+        RAD_TRY(end_launch(w, &w->all, w->few, err));
+        RAD_TRY(end_launch(w, &w->wide, 1, err));
+    }
     w->live -= w->ends[stage->number];
     w->ends[stage->number] = 0;
     if (!w->opt.has_router)
@@ -303,18 +316,17 @@ static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *
         .n_seq = w->share_keys ? shared->n_seq : (int32_t)m_attn,
         .partial = m < w->live,
     };
+    /* here, where its parts are in registers: below it took half of the time of a flush */
+    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
     stage->decide[repeat - w->few] += m;
     w->visits += m * repeat;
     w->half_visits += (group.m_attn + group.m_mlp) * repeat;
     clear(w, slot);
     /* a layer that only makes K and V has other products than the rest: by itself */
-    if (w->opt.batcher->grouped && (group.m_attn > 0 || group.m_kv_only == 0)) {
-        add_group(&stage->all, &group);
-        if (repeat > w->few)
-            add_group(&stage->wide, &group);
+    if (w->grouped && (group.m_attn > 0 || group.m_kv_only == 0)) {
+        merge(w, group, repeat > w->few);
         return RAD_OK;
     }
-    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
     return rad_program_add(w->opt.program, &key, repeat, err);
 }
 
