@@ -85,7 +85,7 @@ enum rad_status rad_work_keys(struct work *w, bool with_q, struct rad_err *err)
                                            {&lw->q.w, lw->q.b, w->q, 0}};
         rad_mat_mul_many(e->gemm, v->n, x, job, with_q ? 3 : 2);
     }
-    rad_rows(e->gemm, v->n, 2 * c->n_kv * c->d_head, place_rows, &t);
+    rad_rows(e->gemm, v->n, 16 * c->n_kv * c->d_head, place_rows, &t); /* to cold memory */
     return RAD_OK;
 }
 

@@ -200,8 +200,11 @@ enum rad_status rad_limits_gemm_bf16(rad_limits *l, struct rad_limit *out, struc
         RAD_TRY(rad_gemm_threads(l->gemm[1], l->threads, err));
         rad_mat_mul(l->gemm[1], ROWS, l->x, &w, NULL, l->y);
     }
-    const struct timing start = now();
-    rad_mat_mul(l->gemm[1], ROWS, l->x, &w, NULL, l->y);
-    *out = rate(l, start, flop);
+    *out = (struct rad_limit){0.0, 0.0};
+    for (int i = 0; i < 4; i++) { /* a thread that slept may share a CPU with its caller at first */
+        const struct timing start = now();
+        rad_mat_mul(l->gemm[1], ROWS, l->x, &w, NULL, l->y);
+        *out = better(*out, rate(l, start, flop));
+    }
     return RAD_OK;
 }

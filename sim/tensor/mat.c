@@ -14,12 +14,13 @@
 
 enum {
     MAX_JOB = 16,
-    TASK_BYTES = 96 * 1024, /* weights of a task: some us */
-    PARTS = 8,              /* at least so many tasks of a matrix that is shared */
-    ROUND = 24,             /* a multiple of the tiles' rows */
-    BLOCK_M = 128,          /* rows of x that fit the second cache for k up to 1024 */
-    FAR = 1 << 20,          /* bytes of weights that will not be in the second cache */
-    SMALL = 1 << 18         /* bytes or multiplications that one thread does sooner alone */
+    TASK_BYTES = 96 * 1024,   /* weights of a task: some us */
+    LARGE_BYTES = 256 * 1024, /* for one row, which calls nothing in advance, and rounded ones */
+    PARTS = 8,                /* at least so many tasks of a matrix that is shared */
+    ROUND = 24,               /* a multiple of the tiles' rows */
+    BLOCK_M = 128,            /* rows of x that fit the second cache for k up to 1024 */
+    FAR = 1 << 20,            /* bytes of weights that will not be in the second cache */
+    SMALL = 1 << 18           /* bytes or multiplications that one thread does sooner alone */
 };
 
 extern const struct rad_mat_kernels rad_mat_kernels_base;
@@ -114,7 +115,9 @@ static void plan(struct region *r)
     for (int32_t i = 0; i < r->n_job; i++) {
         const struct rad_mat *w = r->job[i].w;
         const size_t bytes = rad_mat_row_bytes(w->type, w->n_in) + 1;
-        const int32_t fit = (int32_t)(TASK_BYTES / bytes), part = up(w->n_out, PARTS);
+        const bool large = r->m == 1 || r->rounded != NULL;
+        const int32_t fit = (int32_t)((large ? LARGE_BYTES : TASK_BYTES) / bytes);
+        const int32_t part = up(w->n_out, r->m == 1 ? 2 * PARTS : PARTS);
         const int32_t rows = (r->shared && part < fit ? part : fit) / ROUND * ROUND;
         r->rows[i] = rows < ROUND ? ROUND : rows;
         r->first[i + 1] = r->first[i] + up(w->n_out, r->rows[i]) * r->n_block_m;
