@@ -195,6 +195,7 @@ static const struct {
     {"embedding", RAD_OP_EMBED},
     {"embed", RAD_OP_EMBED},
     {"softmax", RAD_OP_SOFTMAX},
+    {"sample", RAD_OP_SAMPLE},
 };
 
 /* The other operand of this elementwise operation is one number ("addu", "mulu", ...). */
