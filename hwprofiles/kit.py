@@ -8,6 +8,7 @@ Needs PyTorch and nothing else. On a GPU every operation is measured twice: `eag
 in it, call by call; `graph` is a CUDA graph of many calls: device time alone. Weights are rotated
 over copies that together exceed the cache, as layers of a model would; a row is marked l2hot where
 memory is too small for that. Medians of several runs. Takes 5 to 10 minutes (--quick: one).
+Rows of `ragged`, which are no single operation, are left out by `calibrate`; their pieces are rows too.
 Lock the clocks first if you can: nvidia-smi -lgc MHZ.
 """
 import argparse
@@ -151,7 +152,8 @@ def vectors(b, hidden, rows):
         x, pair = b.copies(m, hidden)[0], b.copies(m, 2 * hidden)[0]
         scale = b.tensor(hidden)
         cells = dict(batch=m, seq=1, hidden=hidden)
-        b.measure("layernorm", lambda i: F.layer_norm(x[i], (hidden,), scale), len(x), True, **cells)
+        b.measure("layernorm", lambda i: F.layer_norm(x[i], (hidden,), scale), len(x), True,
+                  "with_mean", **cells)
 
         def gated(i):
             gate, up = pair[i].chunk(2, -1)
@@ -161,21 +163,69 @@ def vectors(b, hidden, rows):
         b.measure("softmax", lambda i: torch.softmax(x[i], -1), len(x), True, **cells)
 
 
+def rms_norms(b, hidden, rows):
+    """RMSNorm as PyTorch has it: one kernel where there is one, else from its parts."""
+    fused = getattr(F, "rms_norm", None)
+    scale = b.tensor(hidden)
+
+    def plain(x):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * scale
+    for m in rows:
+        x = b.copies(m, hidden)[0]
+        b.measure("rmsnorm", lambda i: fused(x[i], (hidden,), scale) if fused else plain(x[i]), len(x),
+                  True, "" if fused else "unfused", batch=m, seq=1, hidden=hidden)
+
+
+def samples(b, vocab, rows):
+    """A token drawn from each row of logits: the exponential race, which needs no sorting."""
+    for m in rows:
+        logits = b.copies(m, vocab)[0]
+        noise = torch.empty(m, vocab, device=b.device, dtype=torch.float32).exponential_()
+        b.measure("sample", lambda i: (torch.softmax(logits[i].float(), -1) / noise).argmax(-1),
+                  len(logits), True, batch=m, seq=1, hidden=vocab)
+
+
 def ragged(b, hidden, tokens, groups):
-    """Tokens that went apart: each layer gathers its group, multiplies, and scatters it back."""
+    """Tokens that went apart: each layer gathers its group, multiplies, and scatters it back. The
+    whole is a row of its own; its pieces, at the same sizes, are rows that `calibrate` fits."""
     layers, cold = b.copies(hidden, hidden)
     layers = [w * hidden ** -0.5 for w in layers]  # x keeps its size, visit after visit
     x = b.tensor(tokens, hidden)
     order = torch.randperm(tokens, device=b.device)
     for m in groups:
         picks = [order.roll(i)[:m].contiguous() for i in range(len(layers))]
+        rows = b.tensor(m, hidden)
 
         def visit(i):
             x.index_copy_(0, picks[i], F.linear(x.index_select(0, picks[i]), layers[i]))
         b.measure("gather", lambda i: x.index_select(0, picks[i]), len(layers), True, batch=m,
                   seq=1, hidden=hidden)
+        b.measure("gemm", lambda i: F.linear(rows, layers[i]), len(layers), cold, M=m, N=hidden,
+                  K=hidden)
         b.measure("ragged", visit, len(layers), cold, "gather+gemm+scatter", M=m, N=hidden,
                   K=hidden, batch=tokens, layers=len(layers))
+
+
+def grouped(b, n, k, shapes):
+    """One launch of g products, each with weights of its own, m rows in all: torch._grouped_mm with
+    groups of unequal size where there is one, else a batched product with equal ones."""
+    kernel = getattr(torch, "_grouped_mm", None)
+    for g, m in shapes:
+        weights, cold = b.copies(g, k, n)
+        x = b.tensor(m, k)
+        equal = x.view(g, m // g, k)
+        cuts = torch.randperm(m - 1)[:g - 1].sort().values + 1  # every group has a row
+        ends = torch.cat([cuts, torch.tensor([m])]).to(device=b.device, dtype=torch.int32)
+        try:
+            if kernel is not None and b.cuda and b.args.dtype == "bf16":
+                kernel(x, weights[0], offs=ends)
+                call, how = (lambda i: kernel(x, weights[i], offs=ends)), "ragged"
+            else:
+                call, how = (lambda i: torch.bmm(equal, weights[i])), "equal"
+        except RuntimeError as error:  # a part that it does not run on
+            print("no grouped kernel: %s" % str(error).splitlines()[0], file=sys.stderr)
+            call, how = (lambda i: torch.bmm(equal, weights[i])), "equal"
+        b.measure("grouped", call, len(weights), cold, "groups=%d;%s" % (g, how), M=m, N=n, K=k)
 
 
 def run(b, quick):
@@ -184,7 +234,10 @@ def run(b, quick):
         attend(b, 1, 1, 256, 8, 2, 64)
         attend(b, 1, 64, 64, 8, 2, 64)
         vectors(b, 1024, [16])
+        rms_norms(b, 1024, [16])
+        samples(b, 1024, [4])
         ragged(b, 512, 32, [1, 8])
+        grouped(b, 256, 256, [(2, 8), (4, 64)])
         return
     gemms(b, [(4096, 4096), (6144, 4096), (14336, 4096), (4096, 14336), (8192, 8192), (1024, 8192)],
           [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096])
@@ -197,7 +250,12 @@ def run(b, quick):
         attend(b, 1, seq, seq, 32, 8, 128)
     for hidden in (2048, 4096, 8192):
         vectors(b, hidden, [1, 8, 64, 512, 2048])
+        rms_norms(b, hidden, [1, 8, 64, 512, 2048])
+    samples(b, 32000, [1, 8, 64, 256])
+    samples(b, 128256, [1, 8, 64, 256])
     ragged(b, 4096, 64, [1, 2, 4, 8, 16, 32, 64])
+    for n, k in ((4096, 4096), (6144, 4096), (4096, 14336)):
+        grouped(b, n, k, [(g, m) for g in (2, 4, 8, 16) for m in (16, 64, 256, 1024)])
 
 
 def main():

@@ -195,6 +195,7 @@ static const struct {
     {"embedding", RAD_OP_EMBED},
     {"embed", RAD_OP_EMBED},
     {"softmax", RAD_OP_SOFTMAX},
+    {"sample", RAD_OP_SAMPLE},
 };
 
 /* The other operand of this elementwise operation is one number ("addu", "mulu", ...). */
@@ -283,6 +284,7 @@ static void software_of(const struct ops_table *t, size_t row, char out[OPS_SOFT
     static const struct {
         const char *note, *word;
     } modes[] = {{"phi-2;input_layernorm", " mean"},
+                 {"with_mean", " mean"},
                  {"phi-2;add", " three"},
                  {"eager", " eager"},
                  {"graph", " graph"},

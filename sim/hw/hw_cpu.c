@@ -148,7 +148,7 @@ static double compute_time(const struct cpu *c, const struct rad_op *op)
     if (op->kind == RAD_OP_ATTEND)
         return attend_time(c, op);
     if (op->kind != RAD_OP_GEMM)
-        return op->act_bytes / c->vector_bytes_per_s.of[(int)op->kind - RAD_OP_NORM];
+        return op->act_bytes / c->vector_bytes_per_s.of[rad_part_vector(op->kind)];
     const double *peak = c->peak_flop_per_s.of;
     if (op->dtype == RAD_BF16 && has_table(&c->bf16))
         return gemm_time(&c->bf16, op);

@@ -139,7 +139,8 @@ static struct work attend_work(const struct fpga *f, const struct rad_op *op, do
 
 static struct work vector_work(const struct fpga *f, const struct rad_op *op, double clock_hz)
 {
-    const double passes = op->kind == RAD_OP_SOFTMAX ? 3.0 : op->kind == RAD_OP_NORM ? 2.0 : 1.0;
+    const bool three = op->kind == RAD_OP_SOFTMAX || op->kind == RAD_OP_SAMPLE;
+    const double passes = three ? 3.0 : op->kind == RAD_OP_NORM ? 2.0 : 1.0;
     const double elems = passes * (double)op->m * (double)op->n;
     return (struct work){
         .busy_s = elems / (f->vector_lanes * clock_hz),

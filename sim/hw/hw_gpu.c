@@ -172,7 +172,7 @@ static void attend_cost(const struct gpu *g, const struct rad_op *op, double byt
 
 static void vector_cost(const struct gpu *g, const struct rad_op *op, struct rad_cost *out)
 {
-    const int kind = (int)op->kind - RAD_OP_NORM;
+    const int kind = rad_part_vector(op->kind);
     out->overhead_s = g->vector_floor_s.of[kind];
     out->compute_s = op->flop / g->vector_flop_per_s;
     out->memory_s = rad_part_bytes(op) / g->vector_bytes_per_s.of[kind];

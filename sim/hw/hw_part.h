@@ -25,11 +25,16 @@ struct rad_per_dtype {
         RAD_PART_DTYPE_ROW(prefix, at, RAD_INT8, "int8", dim, lo, hi, doc),                        \
         RAD_PART_DTYPE_ROW(prefix, at, RAD_INT4, "int4", dim, lo, hi, doc)
 
-/* One value per vector operation, in the order of enum rad_op_kind from RAD_OP_NORM. */
-enum { RAD_N_VECTOR = RAD_N_OP_KIND - RAD_OP_NORM };
+/* One value per vector operation, in the order of enum rad_op_kind from RAD_OP_NORM. Sampling goes
+ * at the rate of softmax, over the bytes and passes of its own. */
+enum { RAD_N_VECTOR = RAD_OP_SAMPLE - RAD_OP_NORM };
 struct rad_per_vector {
     double of[RAD_N_VECTOR];
 };
+static inline int rad_part_vector(enum rad_op_kind kind)
+{
+    return (kind == RAD_OP_SAMPLE ? (int)RAD_OP_SOFTMAX : (int)kind) - RAD_OP_NORM;
+}
 #define RAD_PART_VECTOR_ROW(prefix, at, kind, name, dim, lo, hi, def, doc)                         \
     {                                                                                              \
         prefix "." name, (at) + (kind - RAD_OP_NORM) * sizeof(double), dim, lo, hi, def,           \

@@ -33,7 +33,7 @@ static const struct rad_param machine_params[] = {
     {"layer_overhead", P(layer_overhead_s), RAD_DIM_S, 0, 1, RAD_REQUIRED,
      "per layer visit, on top of its operations"},
     {"step_overhead", P(step_overhead_s), RAD_DIM_S, 0, 10, RAD_REQUIRED,
-     "per batch step: host, sampling, synchronisation"},
+     "per batch step: host and synchronisation; drawing tokens is an operation"},
     {"link_energy", P(link_byte_j), RAD_DIM_J_PER_BYTE, 0, 1e-6, 0,
      "energy per byte that leaves the device over a link"},
     {"error", P(error_frac), RAD_DIM_ONE, 0.01, 4, (double)NAN,

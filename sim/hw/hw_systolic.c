@@ -146,7 +146,7 @@ static struct work attend_work(const struct systolic *s, const struct rad_op *op
 
 static struct work vector_work(const struct rad_op *op)
 {
-    const double passes = vector_passes[(int)op->kind - RAD_OP_NORM];
+    const double passes = vector_passes[rad_part_vector(op->kind)];
     const double bytes = rad_part_bytes(op);
     return (struct work){
         .vpu_elems = passes * (double)op->m * (double)op->n,

@@ -23,7 +23,7 @@ static const struct {
     {"add", &rad_law_vector},     {"rope", &rad_law_vector},     {"gather", &rad_law_vector},
     {"embed", &rad_law_vector},   {"softmax", &rad_law_vector},  {"allreduce", &rad_law_link},
     {"allgather", &rad_law_link}, {"alltoall", &rad_law_link},   {"reducescatter", &rad_law_link},
-    {"sendrecv", &rad_law_link},  {"grouped", &rad_law_grouped},
+    {"sendrecv", &rad_law_link},  {"grouped", &rad_law_grouped}, {"sample", &rad_law_vector},
 };
 
 const struct rad_law *rad_law_find(const char *name)

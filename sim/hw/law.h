@@ -65,7 +65,7 @@ const struct rad_law *rad_law_find(const char *name);
 struct rad_work rad_work_of(const struct rad_op *op);
 
 /* The name that fits have for the class of an operation: gemm, grouped, decode, prefill, norm, act
- * (two inputs), gelu (one input), add, rope, gather, embed, softmax. */
+ * (two inputs), gelu (one input), add, rope, gather, embed, softmax, sample. */
 const char *rad_work_class(const struct rad_op *op);
 
 /* The law that costs a class, never NULL for the names above, nor for those of transfers. */

@@ -157,6 +157,7 @@ void rad_program_free(struct rad_program *p)
 static int lower(const struct rad_program *p, enum rad_work work, const struct rad_group *g,
                  struct rad_op ops[RAD_LOWER_MAX])
 {
+    int n = 0;
     switch (work) {
     case RAD_WORK_LAYER:
         return rad_lower_layer(&p->card, p->dtype, g, ops);
@@ -165,7 +166,8 @@ static int lower(const struct rad_program *p, enum rad_work work, const struct r
     case RAD_WORK_EMBED:
         return rad_lower_embed(&p->card, p->dtype, g->m, ops);
     case RAD_WORK_HEAD:
-        return rad_lower_head(&p->card, p->dtype, g->m, ops);
+        n = rad_lower_head(&p->card, p->dtype, g->m, ops);
+        return n + rad_lower_sample(&p->card, p->dtype, g->m, ops + n);
     case RAD_N_WORK:
         break;
     }

@@ -15,7 +15,8 @@
  * What a step costs: the embedding of all its tokens; every group of tokens at a layer, lowered by
  * spec (a group smaller than the tokens still on their way is gathered and scattered); the router,
  * if the run had one, before the first layer and again for the tokens that have just run a layer;
- * the head, for every token in decode and for the last token of each sequence in prefill; the
+ * the head and the drawing of a token from its logits (not for images), for every token in decode
+ * and for the last token of each sequence in prefill; the
  * machine's layer overhead per group and step overhead per step, with static power drawn meanwhile.
  * Entries that stand in by reference (KV copy) cost nothing until they are read as attended keys.
  */

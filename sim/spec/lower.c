@@ -194,3 +194,12 @@ int rad_lower_head(const struct rad_card *card, enum rad_dtype dtype, int64_t m,
              card->patch > 0);
     return s.n;
 }
+
+int rad_lower_sample(const struct rad_card *card, enum rad_dtype dtype, int64_t m,
+                     struct rad_op ops[RAD_LOWER_MAX])
+{
+    struct sink s = sink_open(card, dtype, ops);
+    if (m > 0 && card->patch == 0)
+        put_vector(&s, RAD_OP_SAMPLE, m, card->vocab);
+    return s.n;
+}

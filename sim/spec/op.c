@@ -7,6 +7,7 @@ static const char *const kind_names[RAD_N_OP_KIND] = {
     [RAD_OP_GEMM] = "gemm",     [RAD_OP_ATTEND] = "attend", [RAD_OP_NORM] = "norm",
     [RAD_OP_ACT] = "act",       [RAD_OP_ADD] = "add",       [RAD_OP_ROPE] = "rope",
     [RAD_OP_GATHER] = "gather", [RAD_OP_EMBED] = "embed",   [RAD_OP_SOFTMAX] = "softmax",
+    [RAD_OP_SAMPLE] = "sample",
 };
 
 /* Work of one element of a vector operation in its commonest form: FLOP, and elements moved. */
@@ -19,6 +20,7 @@ static const struct {
     [RAD_OP_ROPE] = {3, 2}, /* four products and two sums per pair */
     [RAD_OP_GATHER] = {0, 2},  [RAD_OP_EMBED] = {0, 2},
     [RAD_OP_SOFTMAX] = {5, 2}, /* max, subtract, exp, sum, divide */
+    [RAD_OP_SAMPLE] = {6, 3},  /* temperature, max, subtract, exp, sum, running sum */
 };
 
 const char *rad_op_kind_name(enum rad_op_kind kind)

@@ -84,6 +84,7 @@ static void add_step(struct closed *sum, const rad_hw *hw, int64_t B, int64_t qu
         add_idle(sum, hw, rad_hw_layer_overhead_s(hw));
     }
     add_ops(sum, hw, ops, rad_lower_head(&card, dtype, B, ops));
+    add_ops(sum, hw, ops, rad_lower_sample(&card, dtype, B, ops));
     add_idle(sum, hw, rad_hw_step_overhead_s(hw));
 }
 

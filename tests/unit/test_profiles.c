@@ -127,7 +127,7 @@ static int operations(struct rad_op *ops, int64_t m, enum rad_dtype dtype)
     return n;
 }
 
-enum { N_OPERATION = 12 };
+enum { N_OPERATION = 13 };
 
 #define FALL 0.35 /* the most that time may fall with more rows where it follows measurements */
 

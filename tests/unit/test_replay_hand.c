@@ -205,6 +205,7 @@ static double add_step(struct hand_sum *sum, const rad_hw *hw, const struct hand
         add_idle(sum, hw, rad_hw_layer_overhead_s(hw));
     }
     add_ops(sum, hw, ops, rad_lower_head(&card, RAD_BF16, step->n_head, ops));
+    add_ops(sum, hw, ops, rad_lower_sample(&card, RAD_BF16, step->n_head, ops));
     add_idle(sum, hw, rad_hw_step_overhead_s(hw));
     return sum->time_s - before_s;
 }
