@@ -200,11 +200,11 @@ static void attend_block(const struct rad_attend *a, struct attend_block *b)
 static void pass_over(const struct rad_attend *a, const struct piece *p, const float *from)
 {
     enum { LINE = 16 }; /* floats */
-    const int32_t end = p->k0 + p->n;
-    if (a->row != NULL || a->chunk == 0 || end % a->chunk < a->chunk / 3)
+    const int32_t end = p->k0 + p->n, used = a->chunk > 0 ? end % a->chunk : 0;
+    if (a->row != NULL || used == 0 || used < a->chunk / 3)
         return;
     const volatile float *gap = from + place_of(a, p->h, end - 1) + (size_t)a->ldkv;
-    for (int32_t i = 0; i < (a->chunk - end % a->chunk) * a->ldkv; i += LINE)
+    for (int32_t i = 0; i < (a->chunk - used) * a->ldkv; i += LINE)
         (void)gap[i];
 }
 
