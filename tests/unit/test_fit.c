@@ -221,6 +221,32 @@ static void surfaces_are_interpolated(void)
     free(text);
 }
 
+/* A board that draws less the wider the product: no law of power says so, its surface does. */
+static double true_w(const struct rad_op *op)
+{
+    return 300.0 * pow((double)op->n / 1024.0, -0.2);
+}
+
+static void power_has_a_surface(void)
+{
+    static struct rad_measured rows[MOST_ROWS];
+    const size_t n = make_rows(rows, "made");
+    struct heard h;
+    for (size_t i = 0; i < n; i++)
+        rows[i].energy_j = rows[i].latency_s * true_w(&rows[i].op);
+    rad_hw *hw = calibrate("a100-sxm-80gb", rows, n, 0, &h);
+    CU_ASSERT(h.last.energy_median_ape > 0.01 && h.last.energy_median_ape < 0.06);
+    for (size_t i = 0; i < n; i++) {
+        struct rad_prediction p;
+        OK(rad_hw_predict(hw, &rows[i].op, "made", &p, &err));
+        if (p.cost.time_s < 100e-6)
+            continue;
+        const double joules = p.cost.static_j + p.cost.dynamic_j + p.cost.memory_j;
+        CU_ASSERT_DOUBLE_EQUAL(joules / p.cost.time_s / true_w(&rows[i].op), 1.0, 0.1);
+    }
+    rad_hw_close(hw);
+}
+
 static void hostile_fits_are_refused(void)
 {
     static const struct {
@@ -243,6 +269,8 @@ static void hostile_fits_are_refused(void)
          RAD_E_RANGE},
         {FIT("x", "2 us", "    colour: red\n"), "colour", RAD_E_PARSE},
         {FIT("x", "2 us", "    power: {idle: 1 W}\n"), "flop", RAD_E_RANGE},
+        {FIT("x", "2 us", "    power_surface: 1 2\n"), "expected power_knots", RAD_E_RANGE},
+        {FIT("x", "2 us", "    power_knots: {rows: 1 2}\n"), "rows", RAD_E_PARSE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char *text = with_fits(rows[i].fits);
@@ -326,6 +354,7 @@ CU_TestInfo fit_tests[] = {
     {"calibration refuses", calibration_refuses},
     {"software chooses the fit", software_chooses_the_fit},
     {"surfaces are interpolated", surfaces_are_interpolated},
+    {"power has a surface", power_has_a_surface},
     {"hostile fits are refused", hostile_fits_are_refused},
     {"incumbents' defects are not repeated", incumbents_defects_are_not_repeated},
     {"the largest model is held out", the_largest_model_is_held_out},
