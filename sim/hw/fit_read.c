@@ -60,10 +60,11 @@ static enum rad_status read_law(const rad_yaml_node *map, struct rad_fit *fit, s
 {
     struct rad_param table[RAD_LAW_N_PARAM + 1] = {{0}};
     const rad_yaml_node *node = NULL;
+    const int needed = fit->law->n_param - fit->law->n_optional;
     for (int i = 0; i < fit->law->n_param; i++) {
         const struct rad_law_param *p = &fit->law->params[i];
-        table[i] = (struct rad_param){
-            p->key, (size_t)i * sizeof(double), p->dim, p->min, p->max, RAD_REQUIRED, p->doc};
+        table[i] = (struct rad_param){p->key, (size_t)i * sizeof(double),         p->dim, p->min,
+                                      p->max, i < needed ? RAD_REQUIRED : p->min, p->doc};
     }
     RAD_TRY(rad_yaml_need(map, "law", &node, err));
     return rad_yaml_params(node, table, fit->p, NULL, err);

@@ -96,7 +96,7 @@ static enum rad_status axes_for(const struct rad_refit *r, const struct rad_law 
         count += i == 0 || shapes[i] != shapes[i - 1];
     free(shapes);
     const bool fine = law->fine_shapes > 0 && count >= law->fine_shapes;
-    *out = (struct rad_surface_axes){fine ? law->fine_axes : law->axes, law->n_axis};
+    *out = (struct rad_surface_axes){fine ? law->fine_axes : law->axes, law->n_axis, law->steps};
     return RAD_OK;
 }
 
@@ -134,9 +134,9 @@ static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fi
 }
 
 /* Too few rows for a surface: it stays that of `from`, but for a shift. */
-static bool keeps_surface(size_t n)
+static bool keeps_surface(const struct rad_refit *r)
 {
-    return n < 60;
+    return r->rows->n < (r->from != NULL ? 60 : 24);
 }
 
 /* Add s, a function of the first coordinate, to the cells of a surface. */
@@ -206,7 +206,9 @@ static enum rad_status leave_out(struct rad_refit *r, const struct rad_fit *whol
             index[n++] = i;
     if (n == g->n || n == 0)
         return RAD_OK;
-    const bool keep = keeps_surface(g->n);
+    const bool keep = keeps_surface(r);
+    /* where steps are is for the rows to say that are left */
+    const struct rad_surface *like = fit.law->steps ? NULL : &whole->surface;
     fit.surface = (struct rad_surface){0};
     fit.power_surface = (struct rad_surface){0};
     if (keep && r->from != NULL)
@@ -216,7 +218,7 @@ static enum rad_status leave_out(struct rad_refit *r, const struct rad_fit *whol
     memcpy(r->param_sd, sd, sizeof sd);
     if (status == RAD_OK)
         status = keep ? shift_surface(r, &fit, index, n, err)
-                      : fit_surface(r, &fit, &whole->surface, index, n, err);
+                      : fit_surface(r, &fit, like, index, n, err);
     if (status == RAD_OK)
         status = rad_refit_power(r, index, n, &whole->power_surface, &fit, err);
     for (size_t i = 0; status == RAD_OK && i < g->n; i++)
@@ -237,13 +239,13 @@ enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct
     for (int j = 0; j < fit->law->n_param; j++)
         fit->p[j] = r->from ? r->from->p[j] : fit->law->params[j].start;
     enum rad_status status = RAD_OK;
-    if (r->from != NULL && keeps_surface(g->n))
+    if (r->from != NULL && keeps_surface(r))
         status = rad_surface_copy(&fit->surface, &r->from->surface, err);
     if (status == RAD_OK)
         status = fit_law(r, fit, index, g->n, 5, err);
     if (status == RAD_OK)
-        status = keeps_surface(g->n) ? shift_surface(r, fit, index, g->n, err)
-                                     : fit_surface(r, fit, NULL, index, g->n, err);
+        status = keeps_surface(r) ? shift_surface(r, fit, index, g->n, err)
+                                  : fit_surface(r, fit, NULL, index, g->n, err);
     if (status == RAD_OK)
         status = rad_refit_power(r, index, g->n, NULL, fit, err);
     for (size_t i = 0; i < g->n; i++)

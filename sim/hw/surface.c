@@ -61,6 +61,8 @@ void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
         }
         set_axis(s, a, &axes.of[a], lo, hi);
     }
+    if (axes.steps && axes.n > 0)
+        rad_surface_put_steps(s, rows);
     while (4 * rad_surface_cells(s) > 3 * rows->n || rad_surface_cells(s) > RAD_FIT_MAX_CELL)
         if (!coarsen(s)) {
             s->n_axis = 0;

@@ -15,12 +15,16 @@ struct rad_surface_rows {
 struct rad_surface_axes {
     const struct rad_law_axis *of; /* [n] */
     int n;
+    bool steps; /* look for steps along the first, and put a knot on either side */
 };
 
 /* Knots of the axes that lie within the data, their ends at its ends; then fewer until there are at
  * least four rows for three cells. No axis is left if there are too few rows for any surface. */
 void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
                        const struct rad_surface_rows *rows);
+
+/* Where r steps along the first coordinate, a knot on either side. (surface_step.c) */
+void rad_surface_put_steps(struct rad_surface *s, const struct rad_surface_rows *rows);
 
 /* errors: RAD_E_NOMEM */
 enum rad_status rad_surface_copy(struct rad_surface *to, const struct rad_surface *from,
