@@ -80,7 +80,9 @@ static int by_bits(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Coordinates for rows index[n]: finer ones if they are of many shapes. */
+enum { ROWS_A_SHAPE = 8 };
+
+/* Coordinates for rows index[n]: finer ones if they are of many shapes, each with many rows. */
 static enum rad_status axes_for(const struct rad_refit *r, const struct rad_law *law,
                                 const size_t *index, size_t n, struct rad_surface_axes *out,
                                 struct rad_err *err)
@@ -95,7 +97,8 @@ static enum rad_status axes_for(const struct rad_refit *r, const struct rad_law 
     for (size_t i = 0; i < n; i++)
         count += i == 0 || shapes[i] != shapes[i - 1];
     free(shapes);
-    const bool fine = law->fine_shapes > 0 && count >= law->fine_shapes;
+    const bool fine = law->fine_shapes > 0 && count >= law->fine_shapes &&
+                      n >= ROWS_A_SHAPE * count;
     *out = (struct rad_surface_axes){fine ? law->fine_axes : law->axes, law->n_axis, law->steps};
     return RAD_OK;
 }
