@@ -63,19 +63,15 @@ static void sum_errors(const struct rad_group_rows *g, struct rad_fit *fit,
     fit->rows = (double)g->n;
 }
 
-static double energy_error(const struct rad_group_rows *g, const struct rad_fit *fit,
-                           double *scratch)
+static double energy_error(const struct rad_group_rows *g, double *scratch)
 {
     size_t n = 0;
-    if (!(fit->power.cap_w > 0.0))
-        return (double)NAN;
     for (size_t i = 0; i < g->n; i++) {
-        if (!(g->joules[i] > 0.0) || g->log_s[i] < log(100e-6) || g->fold[i] >= RAD_REFIT_FOLDS)
-            continue;
-        const double time_s = exp(g->held_out[i]);
-        const double joules = rad_power_w(&fit->power, &g->work[i], time_s) * time_s;
-        scratch[n++] = fabs(joules / g->joules[i] - 1.0);
+        if (g->held_joules[i] > 0.0 && g->log_s[i] >= log(100e-6) && g->fold[i] < RAD_REFIT_FOLDS)
+            scratch[n++] = fabs(g->held_joules[i] / g->joules[i] - 1.0);
     }
+    if (n == 0)
+        return (double)NAN;
     rad_sort_doubles(scratch, n);
     return rad_quantile(scratch, n, 0.5);
 }
@@ -104,7 +100,7 @@ static enum rad_status report(const struct rad_refit *r, struct rad_fit *fit,
     struct rad_buf params = {0};
     sum_errors(r->rows, fit, &out, scratch);
     RAD_TRY(rad_residual_shares(r->rows, fit, &out.ratio_coverage, err));
-    out.energy_median_ape = energy_error(r->rows, fit, scratch);
+    out.energy_median_ape = energy_error(r->rows, scratch);
     name_bad_rows(r->rows, fit, o);
     if (o->report == NULL)
         return RAD_OK;
@@ -159,7 +155,7 @@ static enum rad_status fit_group(struct job *job, const struct rad_group_key *ke
     if (status == RAD_OK && any)
         job->fits[job->n_fit++] = fit;
     else
-        free(fit.surface.log_ratio);
+        rad_fit_clear(&fit);
     free(scratch);
     rad_group_free(&g);
     return status;

@@ -9,6 +9,7 @@
 #include "hw/class_probe.h"
 #include "hw/hw_profile.h"
 #include "hw/residual.h"
+#include "hw/surface.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -104,14 +105,8 @@ static struct donors of_kind(const rad_hw *hw, const rad_hw *const *from, size_t
 
 static double surface_at(const struct rad_surface *s, const double x[RAD_LAW_N_AXIS])
 {
-    int cell[RAD_SURFACE_CORNERS];
-    double share[RAD_SURFACE_CORNERS], sum = 0.0;
-    if (s->n_axis == 0 || s->log_ratio == NULL)
-        return 0.0;
-    (void)rad_surface_corners(s, x, cell, share);
-    for (int c = 0; c < 1 << s->n_axis; c++)
-        sum += share[c] * (double)s->log_ratio[cell[c]];
-    return sum;
+    bool outside;
+    return s->n_axis > 0 ? rad_surface_value(s, x, &outside) : 0.0;
 }
 
 /* The coordinates of a cell of s. */
@@ -300,6 +295,10 @@ static enum rad_status pool_kind(const struct donors *d, const struct rad_fit *k
         out->power = f->power; /* the same chip under another limit */
         out->power.idle_w *= watts;
         out->power.cap_w *= watts;
+        if (rad_surface_copy(&out->power_surface, &f->power_surface, err) != RAD_OK) {
+            free(out->surface.log_ratio);
+            return RAD_E_NOMEM;
+        }
     }
     return RAD_OK;
 }

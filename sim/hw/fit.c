@@ -49,6 +49,16 @@ bool rad_surface_corners(const struct rad_surface *s, const double x[RAD_LAW_N_A
     return outside;
 }
 
+double rad_surface_value(const struct rad_surface *s, const double x[RAD_LAW_N_AXIS], bool *outside)
+{
+    double share[RAD_SURFACE_CORNERS], sum = 0.0;
+    int cell[RAD_SURFACE_CORNERS];
+    *outside = rad_surface_corners(s, x, cell, share);
+    for (int c = 0; s->log_ratio != NULL && c < 1 << s->n_axis; c++)
+        sum += share[c] * (double)s->log_ratio[cell[c]];
+    return sum;
+}
+
 void rad_fit_time(const struct rad_fit *fit, const struct rad_chip *chip,
                   const struct rad_work *work, struct rad_law_time *out, bool *extrapolated)
 {
@@ -56,14 +66,11 @@ void rad_fit_time(const struct rad_fit *fit, const struct rad_chip *chip,
     *extrapolated = false;
     if (fit->surface.n_axis == 0)
         return;
-    double x[RAD_LAW_N_AXIS], share[RAD_SURFACE_CORNERS], log_ratio = 0.0;
-    int cell[RAD_SURFACE_CORNERS];
+    double x[RAD_LAW_N_AXIS];
     fit->law->place(work, x);
-    *extrapolated = rad_surface_corners(&fit->surface, x, cell, share);
+    const double log_ratio = rad_surface_value(&fit->surface, x, extrapolated);
     if (fit->surface.log_ratio == NULL)
         return;
-    for (int c = 0; c < 1 << fit->surface.n_axis; c++)
-        log_ratio += share[c] * (double)fit->surface.log_ratio[cell[c]];
     const double ratio = exp(log_ratio);
     out->time_s *= ratio;
     out->compute_s *= ratio;
@@ -82,6 +89,17 @@ double rad_power_w(const struct rad_power *power, const struct rad_work *work, d
         r24 *= r24;
     return fmin(asked, power->cap_w) /
            sqrt(sqrt(sqrt(cbrt(1.0 + r24)))); /* smooth minimum, p = 24 */
+}
+
+double rad_fit_power_w(const struct rad_fit *fit, const struct rad_work *work, double time_s)
+{
+    const double law_w = rad_power_w(&fit->power, work, time_s);
+    if (fit->power_surface.log_ratio == NULL)
+        return law_w;
+    double x[RAD_LAW_N_AXIS];
+    bool outside;
+    fit->law->power_place(work, x);
+    return law_w * exp(rad_surface_value(&fit->power_surface, x, &outside));
 }
 
 const char *rad_fit_format(const struct rad_op *op)

@@ -6,10 +6,12 @@
  *      lo: 0.95, hi: 1.06,                        # 80 % of held-out rows: measured / predicted
  *      common: 0, shape: 0.2, near: 0.1,          # optional: shares of the residuals' variance
  *      law: {floor: 3.9 us, ...},                 # parameters of the law (law_*.c)
- *      power: {idle: 114 W, flop: 0.77 pJ/FLOP, byte: 74 pJ/B, cap: 690 W, settle: 5 us},   #
- * optional knots: {m: 1 8 16 ..., n: ...}, surface: 3 -2 5 ...}    # 1000 ln(measured / law),
- * optional The surface is linear in the logarithms of the coordinates between knots (last axis
- * fastest), and constant beyond the outermost, where a prediction is marked as extrapolated. */
+ *      power: {idle: 114 W, flop: 0.77 pJ/FLOP, byte: 74 pJ/B, cap: 690 W, settle: 5 us},
+ *      power_knots: {m: 1 8 ..., n: ...}, power_surface: -3 1 ...,  # 1000 ln(measured / power)
+ *      knots: {m: 1 8 16 ..., n: ...}, surface: 3 -2 5 ...}         # 1000 ln(measured / law)
+ * Power, knots and surfaces are optional. Surfaces are linear in the logarithms of the coordinates
+ * between knots (last axis fastest), and constant beyond the outermost; beyond those of time a
+ * prediction is marked as extrapolated. */
 #ifndef RAD_HW_FIT_H
 #define RAD_HW_FIT_H
 
@@ -41,7 +43,7 @@ struct rad_fit {
                                                 * common_frac -1: not estimated */
     double p[RAD_LAW_N_PARAM];
     struct rad_power power;
-    struct rad_surface surface;
+    struct rad_surface surface, power_surface;
 };
 
 /* ---- surfaces --------------------------------------------------------------------------- */
@@ -52,6 +54,8 @@ enum { RAD_SURFACE_CORNERS = 1 << RAD_LAW_N_AXIS };
 bool rad_surface_corners(const struct rad_surface *s, const double x[RAD_LAW_N_AXIS],
                          int cell[RAD_SURFACE_CORNERS], double share[RAD_SURFACE_CORNERS]);
 size_t rad_surface_cells(const struct rad_surface *s); /* 0 without an axis */
+double rad_surface_value(const struct rad_surface *s, const double x[RAD_LAW_N_AXIS],
+                         bool *outside);
 
 /* ---- fits ------------------------------------------------------------------------------- */
 
@@ -59,6 +63,7 @@ size_t rad_surface_cells(const struct rad_surface *s); /* 0 without an axis */
 enum rad_status rad_fits_read(const rad_yaml_node *node, struct rad_fit **out, size_t *n,
                               struct rad_err *err);
 void rad_fits_free(struct rad_fit *fits, size_t n);
+void rad_fit_clear(struct rad_fit *fit);                           /* frees its surfaces */
 void rad_fit_write(struct rad_buf *to, const struct rad_fit *fit); /* one item of the list */
 
 struct rad_fit_list {
@@ -87,7 +92,8 @@ const struct rad_fit *rad_fit_find(const struct rad_fit *fits, size_t n,
 void rad_fit_time(const struct rad_fit *fit, const struct rad_chip *chip,
                   const struct rad_work *work, struct rad_law_time *out, bool *extrapolated);
 
-/* Board power while that work takes time_s. */
+/* Board power while that work takes time_s: the law of five values, and times the surface. */
 double rad_power_w(const struct rad_power *power, const struct rad_work *work, double time_s);
+double rad_fit_power_w(const struct rad_fit *fit, const struct rad_work *work, double time_s);
 
 #endif

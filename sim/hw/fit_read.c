@@ -64,10 +64,11 @@ static enum rad_status read_law(const rad_yaml_node *map, struct rad_fit *fit, s
 {
     struct rad_param table[RAD_LAW_N_PARAM + 1] = {{0}};
     const rad_yaml_node *node = NULL;
+    const int needed = fit->law->n_param - fit->law->n_optional;
     for (int i = 0; i < fit->law->n_param; i++) {
         const struct rad_law_param *p = &fit->law->params[i];
-        table[i] = (struct rad_param){
-            p->key, (size_t)i * sizeof(double), p->dim, p->min, p->max, RAD_REQUIRED, p->doc};
+        table[i] = (struct rad_param){p->key, (size_t)i * sizeof(double),         p->dim, p->min,
+                                      p->max, i < needed ? RAD_REQUIRED : p->min, p->doc};
     }
     RAD_TRY(rad_yaml_need(map, "law", &node, err));
     return rad_yaml_params(node, table, fit->p, NULL, err);
@@ -93,17 +94,16 @@ static enum rad_status numbers(const rad_yaml_node *node, double *out, size_t ma
     }
 }
 
-static enum rad_status read_knots(const rad_yaml_node *node, struct rad_fit *fit,
-                                  struct rad_err *err)
+static enum rad_status read_knots(const rad_yaml_node *node, const struct rad_law_axis *axes,
+                                  struct rad_surface *s, struct rad_err *err)
 {
     const char *keys[RAD_LAW_N_AXIS];
-    for (int a = 0; a < fit->law->n_axis; a++)
-        keys[a] = fit->law->axes[a].key;
-    RAD_TRY(rad_yaml_only(node, keys, (size_t)fit->law->n_axis, err));
-    fit->surface.n_axis = fit->law->n_axis;
-    for (int a = 0; a < fit->law->n_axis; a++) {
+    for (int a = 0; a < s->n_axis; a++)
+        keys[a] = axes[a].key;
+    RAD_TRY(rad_yaml_only(node, keys, (size_t)s->n_axis, err));
+    for (int a = 0; a < s->n_axis; a++) {
         const rad_yaml_node *list = NULL;
-        double *knot = fit->surface.knot[a];
+        double *knot = s->knot[a];
         size_t n = 0;
         RAD_TRY(rad_yaml_need(node, keys[a], &list, err));
         RAD_TRY(numbers(list, knot, RAD_FIT_N_KNOT, &n, err));
@@ -115,34 +115,27 @@ static enum rad_status read_knots(const rad_yaml_node *node, struct rad_fit *fit
             return rad_yaml_fail(list, err, RAD_E_RANGE, "%s: expected knots", keys[a]);
         for (size_t i = 0; i < n; i++)
             knot[i] = log2(knot[i]);
-        fit->surface.n_knot[a] = (int)n;
+        s->n_knot[a] = (int)n;
     }
-    if (rad_surface_cells(&fit->surface) > RAD_FIT_MAX_CELL)
+    if (rad_surface_cells(s) > RAD_FIT_MAX_CELL)
         return rad_yaml_fail(node, err, RAD_E_RANGE, "expected at most %d cells", RAD_FIT_MAX_CELL);
     return RAD_OK;
 }
 
-static enum rad_status read_surface(const rad_yaml_node *map, struct rad_fit *fit,
-                                    struct rad_err *err)
+/* Numbers of every cell of s. */
+static enum rad_status read_cells(const rad_yaml_node *list, struct rad_surface *s,
+                                  struct rad_err *err)
 {
-    const rad_yaml_node *knots = rad_yaml_find(map, "knots");
-    const rad_yaml_node *list = rad_yaml_find(map, "surface");
-    if (knots == NULL)
-        return list == NULL ? RAD_OK
-                            : rad_yaml_fail(list, err, RAD_E_RANGE, "surface: expected knots too");
-    RAD_TRY(read_knots(knots, fit, err));
-    if (list == NULL)
-        return RAD_OK;
-    const size_t cells = rad_surface_cells(&fit->surface);
+    const size_t cells = rad_surface_cells(s);
     double *value = malloc(cells * sizeof *value);
-    fit->surface.log_ratio = malloc(cells * sizeof(float));
+    s->log_ratio = malloc(cells * sizeof(float));
     size_t n = 0;
     enum rad_status status =
-        value != NULL && fit->surface.log_ratio != NULL
+        value != NULL && s->log_ratio != NULL
             ? numbers(list, value, cells, &n, err)
             : rad_fail(err, RAD_E_NOMEM, "out of memory for a surface of %zu cells", cells);
     for (size_t i = 0; status == RAD_OK && i < n; i++) {
-        fit->surface.log_ratio[i] = (float)(value[i] / 1000.0);
+        s->log_ratio[i] = (float)(value[i] / 1000.0);
         if (fabs(value[i]) > 5000.0)
             status = rad_yaml_fail(list, err, RAD_E_RANGE, "surface: expected -5000 to 5000");
     }
@@ -153,11 +146,31 @@ static enum rad_status read_surface(const rad_yaml_node *map, struct rad_fit *fi
     return status;
 }
 
+/* s, whose axes are known, from the keys that are named so; without knots it has no axis. */
+static enum rad_status read_surface(const rad_yaml_node *map, const char *const keys[2],
+                                    const struct rad_law_axis *axes, struct rad_surface *s,
+                                    struct rad_err *err)
+{
+    const rad_yaml_node *knots = rad_yaml_find(map, keys[0]);
+    const rad_yaml_node *list = rad_yaml_find(map, keys[1]);
+    if (knots == NULL) {
+        s->n_axis = 0;
+        return list == NULL
+                   ? RAD_OK
+                   : rad_yaml_fail(list, err, RAD_E_RANGE, "%s: expected %s too", keys[1], keys[0]);
+    }
+    RAD_TRY(read_knots(knots, axes, s, err));
+    return list == NULL ? RAD_OK : read_cells(list, s, err);
+}
+
 static enum rad_status read_one(const rad_yaml_node *map, struct rad_fit *fit, struct rad_err *err)
 {
-    static const char *const keys[] = {"op",  "format", "software", "data",   "head_dim", "rows",
-                                       "ape", "lo",     "hi",       "common", "shape",    "near",
-                                       "law", "power",  "knots",    "surface"};
+    static const char *const keys[] = {"op",    "format",      "software",     "data",  "head_dim",
+                                       "rows",  "ape",         "lo",           "hi",    "common",
+                                       "shape", "near",        "law",          "knots", "surface",
+                                       "power", "power_knots", "power_surface"};
+    static const char *const time_keys[] = {"knots", "surface"};
+    static const char *const power_keys[] = {"power_knots", "power_surface"};
     RAD_TRY(rad_yaml_only(map, keys, sizeof keys / sizeof keys[0], err));
     RAD_TRY(text_of(map, "op", fit->op, sizeof fit->op, err));
     RAD_TRY(text_of(map, "format", fit->format, sizeof fit->format, err));
@@ -172,13 +185,23 @@ static enum rad_status read_one(const rad_yaml_node *map, struct rad_fit *fit, s
     const rad_yaml_node *power = rad_yaml_find(map, "power");
     if (power != NULL)
         RAD_TRY(rad_yaml_params(power, power_values, &fit->power, NULL, err));
-    return read_surface(map, fit, err);
+    fit->surface.n_axis = fit->law->n_axis;
+    fit->power_surface.n_axis = fit->law->n_power_axis;
+    RAD_TRY(read_surface(map, time_keys, fit->law->axes, &fit->surface, err));
+    return read_surface(map, power_keys, fit->law->power_axes, &fit->power_surface, err);
+}
+
+void rad_fit_clear(struct rad_fit *fit)
+{
+    free(fit->surface.log_ratio);
+    free(fit->power_surface.log_ratio);
+    fit->surface.log_ratio = fit->power_surface.log_ratio = NULL;
 }
 
 void rad_fits_free(struct rad_fit *fits, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        free(fits[i].surface.log_ratio);
+        rad_fit_clear(&fits[i]);
     free(fits);
 }
 

@@ -26,21 +26,21 @@ static void put_value(struct rad_buf *to, enum rad_dim dim, double value)
     rad_buf_printf(to, "%.5g", value);
 }
 
-static void put_surface(struct rad_buf *to, const struct rad_fit *fit)
+static void put_surface(struct rad_buf *to, const char *prefix, const struct rad_law_axis *axes,
+                        const struct rad_surface *s)
 {
-    const struct rad_surface *s = &fit->surface;
     if (s->n_axis == 0)
         return;
-    rad_buf_add(to, "    knots:\n");
+    rad_buf_printf(to, "    %sknots:\n", prefix);
     for (int a = 0; a < s->n_axis; a++) {
-        rad_buf_printf(to, "      %s:", fit->law->axes[a].key);
+        rad_buf_printf(to, "      %s:", axes[a].key);
         for (int i = 0; i < s->n_knot[a]; i++)
             rad_buf_printf(to, " %.10g", exp2(s->knot[a][i]));
         rad_buf_add(to, "\n");
     }
     if (s->log_ratio == NULL)
         return;
-    rad_buf_add(to, "    surface: >-");
+    rad_buf_printf(to, "    %ssurface: >-", prefix);
     const int row = s->n_knot[s->n_axis - 1];
     for (size_t i = 0, wide = 0; i < rad_surface_cells(s); i++, wide += 5) {
         const bool fresh = i % (size_t)row == 0 && (wide > 70 || i == 0);
@@ -85,7 +85,8 @@ void rad_fit_write(struct rad_buf *to, const struct rad_fit *fit)
             rad_buf_add(to, "\n");
         }
     }
-    put_surface(to, fit);
+    put_surface(to, "power_", fit->law->power_axes, &fit->power_surface);
+    put_surface(to, "", fit->law->axes, &fit->surface);
 }
 
 static bool has(struct rad_fit_list list, const struct rad_fit *kind)

@@ -36,7 +36,7 @@ static enum rad_status alloc_rows(struct rad_group_rows *g, size_t n, struct rad
 {
     *g = (struct rad_group_rows){.work = malloc(n * sizeof *g->work),
                                  .x = malloc(n * sizeof *g->x),
-                                 .log_s = malloc(4 * n * sizeof *g->log_s),
+                                 .log_s = malloc(5 * n * sizeof *g->log_s),
                                  .fold = calloc(n, sizeof *g->fold),
                                  .shape = malloc(n * sizeof *g->shape),
                                  .row = malloc(n * sizeof *g->row),
@@ -46,6 +46,7 @@ static enum rad_status alloc_rows(struct rad_group_rows *g, size_t n, struct rad
     g->weight = g->log_s + n;
     g->joules = g->weight + n;
     g->held_out = g->joules + n;
+    g->held_joules = g->held_out + n;
     return RAD_OK;
 }
 

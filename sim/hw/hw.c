@@ -280,7 +280,7 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct qu
     const double moving_j = c->dynamic_j + c->memory_j;
     double want_j = fmin(moving_j, room_j);
     if (fit->power.cap_w > 0.0)
-        want_j = fmin(room_j, rad_power_w(&fit->power, work, c->time_s) * c->time_s - c->static_j);
+        want_j = fmin(room_j, rad_fit_power_w(fit, work, c->time_s) * c->time_s - c->static_j);
     want_j = fmax(want_j, 0.02 * room_j); /* more than idle */
     const double scale = moving_j > 0.0 ? want_j / moving_j : 0.0;
     c->dynamic_j *= scale;

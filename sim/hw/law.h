@@ -51,12 +51,21 @@ struct rad_law {
     const char *name;
     const struct rad_law_param *params;
     int n_param;
+    int n_optional; /* the last of them: p->min in a profile that does not have them */
     struct rad_law_axis axes[RAD_LAW_N_AXIS];
+    struct rad_law_axis fine_axes[RAD_LAW_N_AXIS]; /* of fine_shapes or more shapes */
+    size_t fine_shapes;                            /* 0: the same for any number */
     int n_axis;
+    bool steps;    /* the first coordinate has sizes at which a library changes its protocol */
     double smooth; /* weight of the surface's second differences; chosen by held-out shapes */
     void (*time)(const double *p, const struct rad_chip *chip, const struct rad_work *work,
                  struct rad_law_time *out);
     void (*place)(const struct rad_work *work, double x[RAD_LAW_N_AXIS]);
+    /* The same of the surface of board power; no axis: power is that of its law alone. */
+    struct rad_law_axis power_axes[RAD_LAW_N_AXIS];
+    int n_power_axis;
+    double power_smooth;
+    void (*power_place)(const struct rad_work *work, double x[RAD_LAW_N_AXIS]);
 };
 
 /* The law of that name, or NULL. */

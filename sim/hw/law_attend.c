@@ -100,15 +100,28 @@ static void prefill_place(const struct rad_work *w, double x[RAD_LAW_N_AXIS])
     x[2] = w->heads / w->kv_heads;
 }
 
+static void prefill_power_place(const struct rad_work *w, double x[RAD_LAW_N_AXIS])
+{
+    x[0] = w->batch;
+    x[1] = w->keys;
+    x[2] = w->heads;
+}
+
 const struct rad_law rad_law_prefill = {
     .name = "prefill",
     .params = prefill_params,
     .n_param = sizeof prefill_params / sizeof prefill_params[0],
     .axes = {{"heads", 7, {2, 8, 32, 128, 512, 1024, 16384}},
-             {"queries", 10, {1, 16, 64, 128, 256, 512, 1024, 2048, 4096, 16384}},
+             {"queries", 12, {1, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 12288, 16384}},
              {"group", 3, {1, 8, 64}}},
     .n_axis = 3,
     .smooth = 0.3,
     .time = prefill_time,
     .place = prefill_place,
+    .power_axes = {{"batch", 5, {1, 4, 16, 64, 256}},
+                   {"keys", 10, {16, 64, 256, 1024, 2048, 4096, 8192, 10240, 12288, 16384}},
+                   {"heads", 4, {2, 8, 24, 64}}},
+    .n_power_axis = 3,
+    .power_smooth = 0.2,
+    .power_place = prefill_power_place,
 };

@@ -54,6 +54,7 @@ const struct rad_law rad_law_link = {
                16777216, 67108864, 268435456, 1073741824}},
              {"ranks", 4, {2, 4, 8, 16}}},
     .n_axis = 2,
+    .steps = true,
     .smooth = 0.02,
     .time = link_time,
     .place = place,

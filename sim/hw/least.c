@@ -37,12 +37,12 @@ static int residuals(const gsl_vector *q, void *ctx, gsl_vector *f)
     return GSL_SUCCESS;
 }
 
-void rad_least_huber(const double *r, size_t n, double *w, double *scratch)
+void rad_least_huber(const double *r, size_t n, double limit, double *w, double *scratch)
 {
     for (size_t i = 0; i < n; i++)
         scratch[i] = fabs(r[i]);
     rad_sort_doubles(scratch, n);
-    const double limit = 1.5 * (1.4826 * rad_quantile(scratch, n, 0.5) + 1e-9);
+    limit *= 1.4826 * rad_quantile(scratch, n, 0.5) + 1e-9;
     for (size_t i = 0; i < n; i++)
         w[i] = fabs(r[i]) > limit ? limit / fabs(r[i]) : 1.0;
 }
@@ -53,7 +53,7 @@ static void reweigh(const struct state *s, const double *p, double *r, double *s
     const struct rad_least *l = s->problem;
     for (size_t i = 0; i < l->n_row; i++)
         r[i] = l->residual(l->ctx, p, i);
-    rad_least_huber(r, l->n_row, s->robust, scratch);
+    rad_least_huber(r, l->n_row, l->huber, s->robust, scratch);
     for (size_t i = 0; i < l->n_row; i++)
         s->robust[i] = sqrt(s->robust[i] * (l->weight ? l->weight[i] : 1.0));
 }

@@ -13,6 +13,7 @@
 struct rad_least {
     size_t n_row;
     int n_param, rounds;
+    double huber; /* limit of full weight, in robust standard deviations */
     double min[RAD_LAW_N_PARAM], max[RAD_LAW_N_PARAM];
     double start[RAD_LAW_N_PARAM], sd[RAD_LAW_N_PARAM]; /* relative */
     const double *weight;                               /* [n_row] of a row; NULL: all 1 */
@@ -26,7 +27,7 @@ struct rad_least {
 enum rad_status rad_least_fit(const struct rad_least *problem, double *p, double *sd_out,
                               struct rad_err *err);
 
-/* Huber weight of each of r[n] at 1.5 robust standard deviations, into w[n]. scratch[n]. */
-void rad_least_huber(const double *r, size_t n, double *w, double *scratch);
+/* Huber weight of each of r[n] at `limit` robust standard deviations, into w[n]. scratch[n]. */
+void rad_least_huber(const double *r, size_t n, double limit, double *w, double *scratch);
 
 #endif

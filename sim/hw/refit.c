@@ -44,7 +44,8 @@ static enum rad_status fit_law(struct rad_refit *r, struct rad_fit *fit, const s
     const size_t step = (n + RAD_REFIT_LAW_ROWS - 1) / RAD_REFIT_LAW_ROWS;
     size_t *thin = malloc(n * sizeof *thin + 1);
     double *weight = malloc(n * sizeof *weight + 1);
-    struct rad_least l = {.n_param = fit->law->n_param, .rounds = rounds, .residual = residual};
+    struct rad_least l = {
+        .n_param = fit->law->n_param, .rounds = rounds, .huber = RAD_HUBER, .residual = residual};
     enum rad_status status = RAD_E_NOMEM;
     if (thin != NULL && weight != NULL) {
         for (size_t i = 0; i < n; i += step, l.n_row++) {
@@ -73,6 +74,35 @@ static enum rad_status fit_law(struct rad_refit *r, struct rad_fit *fit, const s
     return status;
 }
 
+static int by_bits(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+enum { ROWS_A_SHAPE = 8 };
+
+/* Coordinates for rows index[n]: finer ones if they are of many shapes, each with many rows. */
+static enum rad_status axes_for(const struct rad_refit *r, const struct rad_law *law,
+                                const size_t *index, size_t n, struct rad_surface_axes *out,
+                                struct rad_err *err)
+{
+    uint64_t *shapes = malloc(n * sizeof *shapes + 1);
+    size_t count = 0;
+    if (shapes == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", n);
+    for (size_t i = 0; i < n; i++)
+        shapes[i] = r->rows->shape[index[i]];
+    qsort(shapes, n, sizeof *shapes, by_bits);
+    for (size_t i = 0; i < n; i++)
+        count += i == 0 || shapes[i] != shapes[i - 1];
+    free(shapes);
+    const bool fine = law->fine_shapes > 0 && count >= law->fine_shapes &&
+                      n >= ROWS_A_SHAPE * count;
+    *out = (struct rad_surface_axes){fine ? law->fine_axes : law->axes, law->n_axis, law->steps};
+    return RAD_OK;
+}
+
 /* The surface on rows index[n] under the fitted law, with the knots of `like` (or new ones). */
 static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fit,
                                    const struct rad_surface *like, const size_t *index, size_t n,
@@ -85,19 +115,20 @@ static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fi
         status = rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", n);
     } else {
         const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, memory,
-                                              memory + n};
+                                              memory + n, RAD_HUBER};
         fit->surface = (struct rad_surface){0};
         for (size_t i = 0; i < n; i++) {
             memcpy(x[i], r->rows->x[index[i]], sizeof x[i]);
             memory[i] = rad_refit_error(r, fit, index[i]);
             memory[n + i] = r->rows->weight[index[i]];
         }
+        struct rad_surface_axes axes;
         if (like != NULL)
             fit->surface = *like;
-        else
-            rad_surface_knots(&fit->surface, fit->law, &rows);
+        else if ((status = axes_for(r, fit->law, index, n, &axes, err)) == RAD_OK)
+            rad_surface_knots(&fit->surface, axes, &rows);
         fit->surface.log_ratio = NULL;
-        if (fit->surface.n_axis > 0)
+        if (status == RAD_OK && fit->surface.n_axis > 0)
             status = rad_surface_fit(&fit->surface, &rows, fit->law->smooth, 0.03, err);
     }
     free(memory);
@@ -106,9 +137,9 @@ static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fi
 }
 
 /* Too few rows for a surface: it stays that of `from`, but for a shift. */
-static bool keeps_surface(size_t n)
+static bool keeps_surface(const struct rad_refit *r)
 {
-    return n < 60;
+    return r->rows->n < (r->from != NULL ? 60 : 24);
 }
 
 /* Add s, a function of the first coordinate, to the cells of a surface. */
@@ -147,25 +178,22 @@ static enum rad_status shift_surface(const struct rad_refit *r, struct rad_fit *
         return RAD_OK;
     for (int i = 0; i < s.n_knot[0]; i++)
         s.knot[0][i] = lo + (hi - lo) * i / (s.n_knot[0] - 1);
-    const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, error, weight};
+    const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, error, weight,
+                                          RAD_HUBER};
     RAD_TRY(rad_surface_fit(&s, &rows, 0.03, 0.3, err));
     add_shift(&fit->surface, &s);
     free(s.log_ratio);
     return RAD_OK;
 }
 
-static enum rad_status copy_surface(struct rad_surface *to, const struct rad_surface *from,
-                                    struct rad_err *err)
+/* The fit's time and energy of row i. */
+static void predict(const struct rad_refit *r, const struct rad_fit *fit, size_t i)
 {
-    const size_t bytes = rad_surface_cells(from) * sizeof *from->log_ratio;
-    *to = *from;
-    if (from->log_ratio == NULL)
-        return RAD_OK;
-    to->log_ratio = malloc(bytes);
-    if (to->log_ratio == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "out of memory for a surface");
-    memcpy(to->log_ratio, from->log_ratio, bytes);
-    return RAD_OK;
+    const struct rad_group_rows *g = r->rows;
+    const double log_s = g->log_s[i] - rad_refit_error(r, fit, i), time_s = exp(log_s);
+    const bool powered = g->joules[i] > 0.0 && fit->power.cap_w > 0.0;
+    g->held_out[i] = log_s;
+    g->held_joules[i] = powered ? rad_fit_power_w(fit, &g->work[i], time_s) * time_s : 0.0;
 }
 
 /* Without one fold: predictions of its rows into held_out. */
@@ -181,61 +209,26 @@ static enum rad_status leave_out(struct rad_refit *r, const struct rad_fit *whol
             index[n++] = i;
     if (n == g->n || n == 0)
         return RAD_OK;
-    const bool keep = keeps_surface(g->n);
+    const bool keep = keeps_surface(r);
+    /* where steps are is for the rows to say that are left */
+    const struct rad_surface *like = fit.law->steps ? NULL : &whole->surface;
     fit.surface = (struct rad_surface){0};
+    fit.power_surface = (struct rad_surface){0};
     if (keep && r->from != NULL)
-        RAD_TRY(copy_surface(&fit.surface, &r->from->surface, err));
+        RAD_TRY(rad_surface_copy(&fit.surface, &r->from->surface, err));
     memcpy(sd, r->param_sd, sizeof sd); /* of the whole fit: not of this one */
     enum rad_status status = fit_law(r, &fit, index, n, 2, err);
     memcpy(r->param_sd, sd, sizeof sd);
     if (status == RAD_OK)
         status = keep ? shift_surface(r, &fit, index, n, err)
-                      : fit_surface(r, &fit, &whole->surface, index, n, err);
+                      : fit_surface(r, &fit, like, index, n, err);
+    if (status == RAD_OK)
+        status = rad_refit_power(r, index, n, &whole->power_surface, &fit, err);
     for (size_t i = 0; status == RAD_OK && i < g->n; i++)
         if (g->fold[i] == fold)
-            g->held_out[i] = g->log_s[i] - rad_refit_error(r, &fit, i);
-    free(fit.surface.log_ratio);
+            predict(r, &fit, i);
+    rad_fit_clear(&fit);
     return status;
-}
-
-/* ---- power ------------------------------------------------------------------------------ */
-
-static double power_residual(const void *ctx, const double *p, size_t i)
-{
-    const struct part *part = ctx;
-    const struct rad_group_rows *g = part->r->rows;
-    const size_t row = part->index[i];
-    const struct rad_power power = {p[0], p[1], p[2], p[3], p[4]};
-    const double time_s = exp(g->log_s[row]);
-    return log(rad_power_w(&power, &g->work[row], time_s) * time_s / g->joules[row]);
-}
-
-/* Board power on rows of at least 100 us that have an energy; nothing if there are under 30. */
-static enum rad_status fit_power(struct rad_refit *r, struct rad_fit *fit, size_t *index,
-                                 struct rad_err *err)
-{
-    const struct rad_group_rows *g = r->rows;
-    struct rad_least l = {.n_param = 5,
-                          .rounds = 4,
-                          .min = {1, 1e-15, 1e-13, 10, 1e-9},
-                          .max = {1e4, 1e-10, 1e-8, 1e5, 0.01},
-                          .start = {150, 6e-13, 5e-11, 600, 3e-5},
-                          .sd = {1, 1, 1, 1, 2},
-                          .residual = power_residual};
-    const struct part part = {r, fit, index};
-    double p[RAD_LAW_N_PARAM] = {150, 6e-13, 5e-11, 600, 3e-5}, most = 0.0;
-    for (size_t i = 0; i < g->n; i++)
-        if (g->joules[i] > 0.0 && g->log_s[i] >= log(100e-6)) {
-            index[l.n_row++] = i;
-            most = fmax(most, g->joules[i] / exp(g->log_s[i]));
-        }
-    if (l.n_row < 30)
-        return RAD_OK;
-    l.ctx = &part;
-    l.start[3] = p[3] = most;
-    RAD_TRY(rad_least_fit(&l, p, NULL, err));
-    fit->power = (struct rad_power){p[0], p[1], p[2], p[3], p[4]};
-    return RAD_OK;
 }
 
 enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct rad_err *err)
@@ -249,19 +242,19 @@ enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct
     for (int j = 0; j < fit->law->n_param; j++)
         fit->p[j] = r->from ? r->from->p[j] : fit->law->params[j].start;
     enum rad_status status = RAD_OK;
-    if (r->from != NULL && keeps_surface(g->n))
-        status = copy_surface(&fit->surface, &r->from->surface, err);
+    if (r->from != NULL && keeps_surface(r))
+        status = rad_surface_copy(&fit->surface, &r->from->surface, err);
     if (status == RAD_OK)
         status = fit_law(r, fit, index, g->n, 5, err);
     if (status == RAD_OK)
-        status = keeps_surface(g->n) ? shift_surface(r, fit, index, g->n, err)
-                                     : fit_surface(r, fit, NULL, index, g->n, err);
+        status = keeps_surface(r) ? shift_surface(r, fit, index, g->n, err)
+                                  : fit_surface(r, fit, NULL, index, g->n, err);
+    if (status == RAD_OK)
+        status = rad_refit_power(r, index, g->n, NULL, fit, err);
     for (size_t i = 0; i < g->n; i++)
-        g->held_out[i] = g->log_s[i] - rad_refit_error(r, fit, i);
+        predict(r, fit, i);
     for (int fold = 0; status == RAD_OK && fold < RAD_REFIT_FOLDS; fold++)
         status = leave_out(r, fit, fold, index, err);
-    if (status == RAD_OK)
-        status = fit_power(r, fit, index, err);
     free(index);
     return status;
 }

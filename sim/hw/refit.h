@@ -5,6 +5,8 @@
 #include "hw/fit.h"
 #include "hw/surface.h"
 
+#define RAD_HUBER 1.5 /* of times */
+
 enum { RAD_REFIT_FOLDS = 5, RAD_REFIT_LAW_ROWS = 1000 };
 
 /* Rows of one operation, format and software, as columns. */
@@ -12,9 +14,10 @@ struct rad_group_rows {
     size_t n;
     struct rad_work *work;
     double (*x)[RAD_LAW_N_AXIS];
-    double *log_s, *weight, *joules, *held_out; /* held_out: ln of the prediction without the row */
-    int *fold;                                  /* RAD_REFIT_FOLDS and above are never held out */
-    uint64_t *shape;                            /* equal: held out together */
+    double *log_s, *weight, *joules;
+    double *held_out, *held_joules; /* predicted without the row: ln of its time, its energy or 0 */
+    int *fold;                      /* RAD_REFIT_FOLDS and above are never held out */
+    uint64_t *shape;                /* equal: held out together */
     size_t *row;
     const char **model, *held_model; /* held_model: the only one that is held out, or NULL */
 };
@@ -29,6 +32,12 @@ struct rad_refit {
 /* Law, surface, power and held-out predictions into *fit, whose law is set. Few rows keep the
  * surface of `from`. errors: RAD_E_NOMEM, RAD_E_RANGE */
 enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct rad_err *err);
+
+/* Power and its surface, on those rows index[n] that have an energy; none if they are too few.
+ * like: knots, NULL for new ones. errors: RAD_E_NOMEM, RAD_E_RANGE */
+enum rad_status rad_refit_power(const struct rad_refit *r, const size_t *index, size_t n,
+                                const struct rad_surface *like, struct rad_fit *fit,
+                                struct rad_err *err);
 
 /* The fit's ln(measured / predicted) of row i. */
 double rad_refit_error(const struct rad_refit *r, const struct rad_fit *fit, size_t i);

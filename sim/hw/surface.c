@@ -49,23 +49,41 @@ static bool coarsen(struct rad_surface *s)
     return true;
 }
 
-void rad_surface_knots(struct rad_surface *s, const struct rad_law *law,
+void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
                        const struct rad_surface_rows *rows)
 {
-    *s = (struct rad_surface){.n_axis = law->n_axis};
-    for (int a = 0; a < law->n_axis; a++) {
+    *s = (struct rad_surface){.n_axis = axes.n};
+    for (int a = 0; a < axes.n; a++) {
         double lo = (double)INFINITY, hi = 0.0;
         for (size_t i = 0; i < rows->n; i++) {
             lo = fmin(lo, rows->x[i][a]);
             hi = fmax(hi, rows->x[i][a]);
         }
-        set_axis(s, a, &law->axes[a], lo, hi);
+        set_axis(s, a, &axes.of[a], lo, hi);
     }
+    if (axes.steps && axes.n > 0)
+        rad_surface_put_steps(s, rows);
     while (4 * rad_surface_cells(s) > 3 * rows->n || rad_surface_cells(s) > RAD_FIT_MAX_CELL)
         if (!coarsen(s)) {
             s->n_axis = 0;
             return;
         }
+}
+
+/* ---- copies ----------------------------------------------------------------------------- */
+
+enum rad_status rad_surface_copy(struct rad_surface *to, const struct rad_surface *from,
+                                 struct rad_err *err)
+{
+    const size_t bytes = rad_surface_cells(from) * sizeof *from->log_ratio;
+    *to = *from;
+    if (from->log_ratio == NULL)
+        return RAD_OK;
+    to->log_ratio = malloc(bytes);
+    if (to->log_ratio == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for a surface");
+    memcpy(to->log_ratio, from->log_ratio, bytes);
+    return RAD_OK;
 }
 
 /* ---- fit -------------------------------------------------------------------------------- */
@@ -152,7 +170,7 @@ enum rad_status rad_surface_fit(struct rad_surface *s, const struct rad_surface_
             code = solve(s, rows, (struct penalty){smooth, ridge}, weight, a, b);
             for (size_t i = 0; i < rows->n; i++)
                 left[i] = rows->r[i] - value_at(s, rows->x[i], b);
-            rad_least_huber(left, rows->n, weight, scratch);
+            rad_least_huber(left, rows->n, rows->huber, weight, scratch);
             for (size_t i = 0; i < rows->n; i++)
                 weight[i] *= rows->weight[i];
         }

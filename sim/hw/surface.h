@@ -8,12 +8,27 @@ struct rad_surface_rows {
     size_t n;
     const double (*x)[RAD_LAW_N_AXIS]; /* [n] coordinates */
     const double *r, *weight;          /* [n] ln(measured / law), weights */
+    double huber;                      /* limit of full weight, in robust standard deviations */
 };
 
-/* Knots of the law that lie within the data, their ends at its ends; then fewer until there are at
+/* Coordinates of a surface and where their knots lie by default. */
+struct rad_surface_axes {
+    const struct rad_law_axis *of; /* [n] */
+    int n;
+    bool steps; /* look for steps along the first, and put a knot on either side */
+};
+
+/* Knots of the axes that lie within the data, their ends at its ends; then fewer until there are at
  * least four rows for three cells. No axis is left if there are too few rows for any surface. */
-void rad_surface_knots(struct rad_surface *s, const struct rad_law *law,
+void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
                        const struct rad_surface_rows *rows);
+
+/* Where r steps along the first coordinate, a knot on either side. (surface_step.c) */
+void rad_surface_put_steps(struct rad_surface *s, const struct rad_surface_rows *rows);
+
+/* errors: RAD_E_NOMEM */
+enum rad_status rad_surface_copy(struct rad_surface *to, const struct rad_surface *from,
+                                 struct rad_err *err);
 
 /* Penalised least squares with Huber weights: minimises sum w (r - s(x))^2 + smooth sum (second
  * differences along each axis)^2 + ridge sum s^2. log_ratio is malloc'ed. (P. Eilers, B. Marx,
