@@ -123,7 +123,8 @@ void rad_rope_table(int32_t n_pos, int32_t d_head, double theta, float *cs);
 enum { RAD_ATTEND_CHUNK = 48 };
 
 /* Attention of queries to keys in one sequence: query i sees keys 0..n_see[i). GQA: head h uses
- * key-value head h / (n_head / n_kv). Scores are scaled by 1/sqrt(d_head). */
+ * key-value head h / (n_head / n_kv). Scores are scaled by 1/sqrt(d_head). With chunks, all rows of
+ * the last one that has any must be there: they may be read and ignored. */
 struct rad_attend {
     int32_t n_q, n_k, n_head, n_kv, d_head;
     const float *q; /* [n_q][ldq], heads side by side */
