@@ -29,6 +29,12 @@ struct shared {
     int32_t n_seq, place;        /* sequences with queries; the place counted last, plus 1 */
 };
 
+/* Groups at several layers that run in one launch. */
+struct launch {
+    struct rad_group group; /* their sum */
+    int32_t n, n_load;      /* groups; of these, with tokens that visit */
+};
+
 struct rad_walk {
     struct rad_walk_options opt;
     size_t width;              /* slots of a stage: one, or one per layer */
@@ -46,6 +52,8 @@ struct rad_walk {
     int64_t m, live;             /* tokens of the step; of these, with any layer ahead */
     bool share_keys;             /* of the step */
     int64_t visits, half_visits; /* as in rad_walk_sum */
+    struct launch all, wide;     /* of a grouped batcher, in the current stage: of all groups, and
+                                  * of those repeated few + 1 times */
 };
 
 static uint32_t smallest(const uint32_t *x, int32_t n)
@@ -213,12 +221,6 @@ int64_t rad_walk_token(rad_walk *w, const struct rad_hop_rec *hop, int32_t n_hop
     return take_entries(w);
 }
 
-/* Groups at several layers that run in one launch. */
-struct launch {
-    struct rad_group group; /* their sum */
-    int32_t n, n_load;      /* groups; of these, with tokens that visit */
-};
-
 static void add_group(struct launch *to, const struct rad_group *g)
 {
     struct rad_group *sum = &to->group;
@@ -251,22 +253,38 @@ static enum rad_status end_launch(rad_walk *w, struct launch *launch, uint32_t r
     return rad_program_add(w->opt.program, &key, repeat, err);
 }
 
+/* Out of the way of the other batchers. */
+__attribute__((noinline)) static enum rad_status end_launches(rad_walk *w, struct rad_err *err)
+{
+    RAD_TRY(end_launch(w, &w->all, w->few, err));
+    RAD_TRY(end_launch(w, &w->wide, 1, err));
+    w->all = w->wide = (struct launch){.n = 0};
+    return RAD_OK;
+}
+
+__attribute__((noinline)) static void merge_group(rad_walk *w, const struct rad_group *g,
+                                                  uint32_t repeat)
+{
+    add_group(&w->all, g);
+    if (repeat > w->few)
+        add_group(&w->wide, g);
+}
+
 /* Tokens that decide after a stage. A visit to layer l is repeat[l] visits to layers of the card,
  * `few` or `few + 1`, and each is followed by a decision. */
 struct stage {
-    int32_t number;          /* -1: before the first */
-    int64_t decide[2];       /* tokens that decide few, few + 1 times */
-    struct launch all, wide; /* of a grouped batcher: of all groups, of those with few + 1 */
+    int32_t number;    /* -1: before the first */
+    int64_t decide[2]; /* tokens that decide few, few + 1 times */
 };
 
 /* Leave a stage: tokens that end there go, the others meet the router. */
-static enum rad_status end_stage(rad_walk *w, struct stage *stage, struct rad_err *err)
+static enum rad_status end_stage(rad_walk *w, const struct stage *stage, struct rad_err *err)
 {
     struct rad_program *p = w->opt.program;
     if (stage->number < 0)
         return RAD_OK;
-    RAD_TRY(end_launch(w, &stage->all, w->few, err));
-    RAD_TRY(end_launch(w, &stage->wide, 1, err));
+    if (w->opt.batcher->grouped)
+        RAD_TRY(end_launches(w, err));
     w->live -= w->ends[stage->number];
     w->ends[stage->number] = 0;
     if (!w->opt.has_router)
@@ -285,8 +303,8 @@ static inline void clear(rad_walk *w, struct slot *slot)
 }
 
 /* Write a slot and empty it. */
-static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *stage,
-                                  struct rad_err *err)
+static inline __attribute__((always_inline)) enum rad_status
+flush_slot(rad_walk *w, struct slot *slot, struct stage *stage, bool grouped, struct rad_err *err)
 {
     const uint32_t repeat = w->opt.repeat[slot->layer];
     const struct shared *shared = &w->shared[slot - w->slots];
@@ -308,10 +326,9 @@ static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *
     w->half_visits += (group.m_attn + group.m_mlp) * repeat;
     clear(w, slot);
     /* a layer that only makes K and V has other products than the rest: by itself */
-    if (w->opt.batcher->grouped && (group.m_attn > 0 || group.m_kv_only == 0)) {
-        add_group(&stage->all, &group);
-        if (repeat > w->few)
-            add_group(&stage->wide, &group);
+    if (grouped && (m_attn > 0 || group.m_kv_only == 0)) {
+        const struct rad_group copy = group; /* the other stays in registers */
+        merge_group(w, &copy, repeat);
         return RAD_OK;
     }
     const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
@@ -319,8 +336,8 @@ static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *
 }
 
 /* Write the slots of a word of touched bits; *stage is the stage of the slot written last. */
-static enum rad_status flush_word(rad_walk *w, size_t word, struct stage *stage,
-                                  struct rad_err *err)
+static inline __attribute__((always_inline)) enum rad_status
+flush_word(rad_walk *w, size_t word, struct stage *stage, bool grouped, struct rad_err *err)
 {
     uint64_t bits = w->touched[word];
     w->touched[word] = 0;
@@ -331,8 +348,16 @@ static enum rad_status flush_word(rad_walk *w, size_t word, struct stage *stage,
             RAD_TRY(end_stage(w, stage, err));
             *stage = (struct stage){.number = slot->stage};
         }
-        RAD_TRY(flush_slot(w, slot, stage, err));
+        RAD_TRY(flush_slot(w, slot, stage, grouped, err));
     }
+    return RAD_OK;
+}
+
+__attribute__((noinline)) static enum rad_status
+flush_grouped(rad_walk *w, size_t n_word, struct stage *stage, struct rad_err *err)
+{
+    for (size_t word = 0; word < n_word; word++)
+        RAD_TRY(flush_word(w, word, stage, true, err));
     return RAD_OK;
 }
 
@@ -341,8 +366,11 @@ enum rad_status rad_walk_flush(rad_walk *w, struct rad_err *err)
     struct stage stage = {.number = -1};
     if (w->opt.has_router)
         RAD_TRY(rad_program_add_tokens(w->opt.program, RAD_WORK_ROUTER, w->m, 1, err));
-    for (size_t word = 0; word * 64 < (size_t)(w->last_stage + 1) * w->width; word++)
-        RAD_TRY(flush_word(w, word, &stage, err));
+    const size_t n_word = ((size_t)(w->last_stage + 1) * w->width + 63) / 64;
+    if (w->opt.batcher->grouped) /* two loops: the usual one carries nothing of the other */
+        RAD_TRY(flush_grouped(w, n_word, &stage, err));
+    for (size_t word = 0; word < n_word && !w->opt.batcher->grouped; word++)
+        RAD_TRY(flush_word(w, word, &stage, false, err));
     RAD_TRY(end_stage(w, &stage, err));
     begin_step(w);
     return RAD_OK;
