@@ -51,9 +51,9 @@ struct rad_walk {
     uint32_t serial;
     int64_t m, live;             /* tokens of the step; of these, with any layer ahead */
     bool share_keys;             /* of the step */
-    bool grouped;                /* the batcher's */
-    struct launch all, wide;     /* of the stage: of all groups, of those with few + 1 visits */
     int64_t visits, half_visits; /* as in rad_walk_sum */
+    struct launch all, wide;     /* of a grouped batcher, in the current stage: of all groups, and
+                                  * of those repeated few + 1 times */
 };
 
 static uint32_t smallest(const uint32_t *x, int32_t n)
@@ -107,7 +107,6 @@ enum rad_status rad_walk_open(rad_walk **out, const struct rad_walk_options *opt
     if (w == NULL)
         return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate a step");
     w->opt = *opt;
-    w->grouped = batcher->grouped;
     w->few = smallest(opt->repeat, opt->n_layer);
     w->width = batcher->one_layer ? 1 : (size_t)opt->n_layer;
     w->per_hop = (size_t)batcher->per_hop * w->width;
@@ -239,14 +238,6 @@ static void add_group(struct launch *to, const struct rad_group *g)
     to->n_load += g->m > 0;
 }
 
-/* By value and apart: the group of those that do not merge stays in registers. */
-__attribute__((noinline)) static void merge(rad_walk *w, struct rad_group group, bool wide)
-{
-    add_group(&w->all, &group);
-    if (wide)
-        add_group(&w->wide, &group);
-}
-
 /* Write a launch; one group is no grouped one. */
 static enum rad_status end_launch(rad_walk *w, struct launch *launch, uint32_t repeat,
                                   struct rad_err *err)
@@ -259,8 +250,24 @@ static enum rad_status end_launch(rad_walk *w, struct launch *launch, uint32_t r
     w->opt.program->merged_groups += repeat * (double)(launch->n - 1);
     w->opt.program->merged_loads += repeat * (double)(launch->n_load - (launch->n_load > 0));
     const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, g);
-    *launch = (struct launch){.n = 0};
     return rad_program_add(w->opt.program, &key, repeat, err);
+}
+
+/* Out of the way of the other batchers. */
+__attribute__((noinline)) static enum rad_status end_launches(rad_walk *w, struct rad_err *err)
+{
+    RAD_TRY(end_launch(w, &w->all, w->few, err));
+    RAD_TRY(end_launch(w, &w->wide, 1, err));
+    w->all = w->wide = (struct launch){.n = 0};
+    return RAD_OK;
+}
+
+__attribute__((noinline)) static void merge_group(rad_walk *w, const struct rad_group *g,
+                                                  uint32_t repeat)
+{
+    add_group(&w->all, g);
+    if (repeat > w->few)
+        add_group(&w->wide, g);
 }
 
 /* Tokens that decide after a stage. A visit to layer l is repeat[l] visits to layers of the card,
@@ -276,10 +283,8 @@ static enum rad_status end_stage(rad_walk *w, const struct stage *stage, struct 
     struct rad_program *p = w->opt.program;
     if (stage->number < 0)
         return RAD_OK;
-    if (w->grouped) {
-        RAD_TRY(end_launch(w, &w->all, w->few, err));
-        RAD_TRY(end_launch(w, &w->wide, 1, err));
-    }
+    if (w->opt.batcher->grouped)
+        RAD_TRY(end_launches(w, err));
     w->live -= w->ends[stage->number];
     w->ends[stage->number] = 0;
     if (!w->opt.has_router)
@@ -298,8 +303,8 @@ static inline void clear(rad_walk *w, struct slot *slot)
 }
 
 /* Write a slot and empty it. */
-static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *stage,
-                                  struct rad_err *err)
+static inline __attribute__((always_inline)) enum rad_status
+flush_slot(rad_walk *w, struct slot *slot, struct stage *stage, bool grouped, struct rad_err *err)
 {
     const uint32_t repeat = w->opt.repeat[slot->layer];
     const struct shared *shared = &w->shared[slot - w->slots];
@@ -316,23 +321,23 @@ static enum rad_status flush_slot(rad_walk *w, struct slot *slot, struct stage *
         .n_seq = w->share_keys ? shared->n_seq : (int32_t)m_attn,
         .partial = m < w->live,
     };
-    /* here, where its parts are in registers: below it took half of the time of a flush */
-    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
     stage->decide[repeat - w->few] += m;
     w->visits += m * repeat;
     w->half_visits += (group.m_attn + group.m_mlp) * repeat;
     clear(w, slot);
     /* a layer that only makes K and V has other products than the rest: by itself */
-    if (w->grouped && (group.m_attn > 0 || group.m_kv_only == 0)) {
-        merge(w, group, repeat > w->few);
+    if (grouped && (m_attn > 0 || group.m_kv_only == 0)) {
+        const struct rad_group copy = group; /* the other stays in registers */
+        merge_group(w, &copy, repeat);
         return RAD_OK;
     }
+    const struct rad_group_key key = rad_group_key(RAD_WORK_LAYER, &group);
     return rad_program_add(w->opt.program, &key, repeat, err);
 }
 
 /* Write the slots of a word of touched bits; *stage is the stage of the slot written last. */
-static enum rad_status flush_word(rad_walk *w, size_t word, struct stage *stage,
-                                  struct rad_err *err)
+static inline __attribute__((always_inline)) enum rad_status
+flush_word(rad_walk *w, size_t word, struct stage *stage, bool grouped, struct rad_err *err)
 {
     uint64_t bits = w->touched[word];
     w->touched[word] = 0;
@@ -343,8 +348,16 @@ static enum rad_status flush_word(rad_walk *w, size_t word, struct stage *stage,
             RAD_TRY(end_stage(w, stage, err));
             *stage = (struct stage){.number = slot->stage};
         }
-        RAD_TRY(flush_slot(w, slot, stage, err));
+        RAD_TRY(flush_slot(w, slot, stage, grouped, err));
     }
+    return RAD_OK;
+}
+
+__attribute__((noinline)) static enum rad_status
+flush_grouped(rad_walk *w, size_t n_word, struct stage *stage, struct rad_err *err)
+{
+    for (size_t word = 0; word < n_word; word++)
+        RAD_TRY(flush_word(w, word, stage, true, err));
     return RAD_OK;
 }
 
@@ -353,8 +366,11 @@ enum rad_status rad_walk_flush(rad_walk *w, struct rad_err *err)
     struct stage stage = {.number = -1};
     if (w->opt.has_router)
         RAD_TRY(rad_program_add_tokens(w->opt.program, RAD_WORK_ROUTER, w->m, 1, err));
-    for (size_t word = 0; word * 64 < (size_t)(w->last_stage + 1) * w->width; word++)
-        RAD_TRY(flush_word(w, word, &stage, err));
+    const size_t n_word = ((size_t)(w->last_stage + 1) * w->width + 63) / 64;
+    if (w->opt.batcher->grouped) /* two loops: the usual one carries nothing of the other */
+        RAD_TRY(flush_grouped(w, n_word, &stage, err));
+    for (size_t word = 0; word < n_word && !w->opt.batcher->grouped; word++)
+        RAD_TRY(flush_word(w, word, &stage, false, err));
     RAD_TRY(end_stage(w, &stage, err));
     begin_step(w);
     return RAD_OK;
