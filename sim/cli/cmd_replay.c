@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { KEY_HW = 0x200, KEY_CARD, KEY_DTYPE, KEY_BATCH, KEY_BATCHER, KEY_PHASE, KEY_KV };
-enum { KEY_RESAMPLE = 0x300, KEY_SEED, KEY_RATE, MAX_HW = 64 };
+enum { KEY_RESAMPLE = 0x300, KEY_SEED, KEY_RATE, KEY_TP, KEY_PP, MAX_HW = 64 };
 
 struct options {
     struct rad_cli_common common;
@@ -46,6 +46,10 @@ static const struct argp_option option_rows[] = {
     {"kv", KEY_KV, "K", 0, "Count keys again for hole, project or copy; default: as recorded", 0},
     {"rate", KEY_RATE, "R", 0,
      "sustained (default: serving, under the power limit) or burst (a short run at full clock)", 0},
+    {"tp", KEY_TP, "N", 0, "Devices that share each matrix (tensor parallel, default 1)", 0},
+    {"pp", KEY_PP, "N", 0,
+     "Stages of consecutive layers (pipeline parallel, default 1), one step under way at a time",
+     0},
     {"resample", KEY_RESAMPLE, NULL, 0, "Fill the last batch with repeated sequences", 0},
     {"seed", KEY_SEED, "S", 0, "Of --resample (default 0)", 0},
     {0},
@@ -107,6 +111,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_RATE:
         check(state, rad_rate_parse(arg, &o->replay.rate, &err), &err);
         return 0;
+    case KEY_TP:
+        o->replay.tp = (int32_t)rad_cli_int(state, "--tp", arg, 1, 1024);
+        return 0;
+    case KEY_PP:
+        o->replay.pp = (int32_t)rad_cli_int(state, "--pp", arg, 1, 1024);
+        return 0;
     case KEY_RESAMPLE:
         o->replay.resample = true;
         return 0;
@@ -136,7 +146,8 @@ static const struct argp argp = {
            "ones.\n\n"
            "Example:\n"
            "  radial replay traces/radial-tiny.db --hw a100-sxm-80gb --hw u280 --batch 8 --phase "
-           "decode\n",
+           "decode\n"
+           "  radial replay traces/radial-tiny.db --card llama-2-70b --hw h100-sxm-80gb --tp 8\n",
     .children = rad_cli_children,
 };
 
@@ -238,6 +249,8 @@ static void put_inputs(rad_out *out, const struct job *job, int i)
     rad_out_text(out, "phase", rad_replay_phase_name(job->replay.phase));
     rad_out_text(out, "kv", rad_kv_name(info->kv));
     rad_out_text(out, "rate", rad_rate_name(info->rate));
+    rad_out_int(out, "tp", info->tp);
+    rad_out_int(out, "pp", info->pp);
     rad_out_int(out, "sequences", info->n_seq);
     rad_out_int(out, "steps", info->n_step);
 }

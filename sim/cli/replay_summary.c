@@ -43,7 +43,11 @@ static void print_head(const struct rad_replay_summary *s, FILE *to)
     rad_out_escape(to, s->hw);
     fputs(" as card ", to);
     rad_out_escape(to, info->card.name);
-    fprintf(to, ", %s\n", rad_dtype_name(info->dtype));
+    fprintf(to, ", %s", rad_dtype_name(info->dtype));
+    if (info->tp * info->pp > 1)
+        fprintf(to, ", %d devices (tensor %d, pipeline %d)", info->tp * info->pp, info->tp,
+                info->pp);
+    fputc('\n', to);
     fprintf(to,
             "%lld tokens (%lld prompt, %lld new) of %lld sequence(s), batch %d, phase %s, "
             "batcher %s, kv %s\n\n",

@@ -156,13 +156,16 @@ static enum rad_status prepare(struct build *b, struct rad_err *err)
     const struct rad_replay_options *opt = b->opt;
     const struct rad_trace_run *run = b->in.run;
     rad_plan *plan = b->plan;
-    struct rad_card card;
+    struct rad_card card, shard;
+    struct rad_parallel parallel;
     RAD_TRY(rad_card_check(&run->card, err));
     RAD_TRY(rad_replay_card(&card, &plan->transplanted, run, opt->card, err));
     RAD_TRY(rad_card_check(&card, err));
     RAD_TRY(rad_batcher_choose(&b->batcher, opt->batcher, run->forward_only, err));
-    rad_program_init(&plan->routed, &card, opt->dtype);
-    rad_program_init(&plan->dense, &card, opt->dtype);
+    RAD_TRY(rad_parallel_open(&parallel, &shard, &card, opt, run->forward_only, err));
+    plan->info.card = card;
+    rad_program_init(&plan->routed, &shard, &parallel, opt->dtype);
+    rad_program_init(&plan->dense, &shard, &parallel, opt->dtype);
     RAD_TRY(rad_replay_sequences(&b->seqs, &b->in, opt->phase, err));
     RAD_TRY(rad_replay_order(opt, b->seqs.n, &b->order, &b->n_place, err));
     if (opt->kv != NULL) {
@@ -196,7 +199,8 @@ static void finish(struct build *b)
     rad_program_finish(&plan->dense);
     const struct rad_program *p = &plan->routed;
     info->batcher = b->batcher->name;
-    info->card = p->card;
+    info->tp = p->parallel.tp;
+    info->pp = p->parallel.pp;
     info->dtype = p->dtype;
     info->rate = b->opt->rate;
     info->kv = b->opt->kv != NULL ? *b->opt->kv : b->in.run->kv;
@@ -211,7 +215,7 @@ static void finish(struct build *b)
     info->n_op = (int64_t)(p->n_ops + p->n_key_ops);
     info->dense_n_op = (int64_t)(plan->dense.n_ops + plan->dense.n_key_ops);
     plan->mean_depth = sum.half_visits / 2.0 / (double)info->n_token;
-    plan->kv_cache_bytes_peak = (double)b->peak * 2.0 * (double)p->card.n_kv *
+    plan->kv_cache_bytes_peak = (double)b->peak * 2.0 * (double)p->card.n_kv * info->tp *
                                 (double)p->card.d_head * rad_dtype_bytes(p->dtype);
     plan->transplanted = plan->transplanted || has_source(b->in.run, "transplant");
     plan->nll = nll_of(plan, b->in.run);

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-void rad_program_init(struct rad_program *p, const struct rad_card *card, enum rad_dtype dtype)
+void rad_program_init(struct rad_program *p, const struct rad_card *card,
+                      const struct rad_parallel *parallel, enum rad_dtype dtype)
 {
     memset(p, 0, sizeof *p);
     p->card = *card;
+    p->parallel = *parallel;
     p->dtype = dtype;
 }
 
@@ -157,6 +159,7 @@ void rad_program_free(struct rad_program *p)
 static int lower(const struct rad_program *p, enum rad_work work, const struct rad_group *g,
                  struct rad_op ops[RAD_LOWER_MAX])
 {
+    struct rad_card whole = p->card;
     int n = 0;
     switch (work) {
     case RAD_WORK_LAYER:
@@ -167,7 +170,8 @@ static int lower(const struct rad_program *p, enum rad_work work, const struct r
         return rad_lower_embed(&p->card, p->dtype, g->m, ops);
     case RAD_WORK_HEAD:
         n = rad_lower_head(&p->card, p->dtype, g->m, ops);
-        return n + rad_lower_sample(&p->card, p->dtype, g->m, ops + n);
+        whole.vocab = p->parallel.vocab; /* logits were gathered */
+        return n + rad_lower_sample(&whole, p->dtype, g->m, ops + n);
     case RAD_N_WORK:
         break;
     }
@@ -189,7 +193,11 @@ static enum rad_status add_base(struct rad_program *p, const struct rad_group_ke
     RAD_TRY(insert(&p->base_table, key, err));
     GROW(p, bases, err);
     struct rad_base *base = &p->bases[p->n_bases];
-    *base = (struct rad_base){.work = work_of(key), .op_first = (uint32_t)p->n_ops};
+    *base = (struct rad_base){.work = work_of(key),
+                              .op_first = (uint32_t)p->n_ops,
+                              .m = (uint32_t)group.m,
+                              .m_attn = (uint32_t)group.m_attn,
+                              .m_mlp = (uint32_t)group.m_mlp};
     for (int i = 0; i < n_op; i++) {
         if (depends_on_keys(&ops[i])) {
             p->attend = ops[i];

@@ -9,6 +9,7 @@
 #define RAD_REPLAY_PROGRAM_H
 
 #include "base/err.h"
+#include "replay/parallel.h"
 #include "spec/spec.h"
 #include "trace/trace.h"
 
@@ -17,7 +18,8 @@ enum rad_work { RAD_WORK_LAYER, RAD_WORK_ROUTER, RAD_WORK_EMBED, RAD_WORK_HEAD, 
 struct rad_base {
     enum rad_work work;
     uint32_t op_first, n_op; /* in ops */
-    double count;            /* times run */
+    uint32_t m, m_attn, m_mlp;
+    double count; /* times run */
 };
 
 struct rad_shape {
@@ -86,7 +88,8 @@ struct rad_last_tokens {
 };
 
 struct rad_program {
-    struct rad_card card;
+    struct rad_card card; /* of one device */
+    struct rad_parallel parallel;
     enum rad_dtype dtype;
     struct rad_op *ops, *key_ops;
     struct rad_base *bases;
@@ -103,7 +106,8 @@ struct rad_program {
     struct rad_program_sum sum; /* after rad_program_finish */
 };
 
-void rad_program_init(struct rad_program *p, const struct rad_card *card, enum rad_dtype dtype);
+void rad_program_init(struct rad_program *p, const struct rad_card *card,
+                      const struct rad_parallel *parallel, enum rad_dtype dtype);
 void rad_program_free(struct rad_program *p);
 
 /* Append a group to the current step. errors: RAD_E_NOMEM, RAD_E_RANGE (too many) */

@@ -42,11 +42,13 @@ struct rad_replay_options {
     int32_t batch;               /* sequences per batch, >= 1 */
     enum rad_replay_phase phase; /* decode: as if generated token by token (definitions.md) */
     enum rad_dtype dtype;
-    bool resample;               /* draw sequences with repetition to fill the last batch */
-    uint64_t seed;               /* of resampling */
-    const char *batcher;         /* NULL or "auto": by the paths; "layer" | "hop" | "grouped" */
-    enum rad_rate rate;          /* sustained, or what a single burst would take */
-    const enum rad_kv *kv;       /* NULL: as recorded; else recomputed from the paths */
+    bool resample;         /* draw sequences with repetition to fill the last batch */
+    uint64_t seed;         /* of resampling */
+    const char *batcher;   /* NULL or "auto": by the paths; "layer" | "hop" | "grouped" */
+    enum rad_rate rate;    /* sustained, or what a single burst would take */
+    int32_t tp, pp;        /* devices that share each matrix; stages of consecutive layers, one
+                            * step under way at a time (parallel.h). 0 and 1: one */
+    const enum rad_kv *kv; /* NULL: as recorded; else recomputed from the paths */
     const struct rad_card *card; /* NULL: the trace's; else transplanted: nll becomes NaN */
 };
 
@@ -100,7 +102,8 @@ struct rad_plan_info {
     enum rad_dtype dtype;
     enum rad_kv kv; /* semantics of the keys */
     enum rad_rate rate;
-    int64_t n_seq; /* sequences run, drawn ones included */
+    int32_t tp, pp; /* devices: tp * pp */
+    int64_t n_seq;  /* sequences run, drawn ones included */
     int64_t n_batch;
     int64_t n_step, n_prefill_step, n_decode_step;
     int64_t n_token, n_prefill_token, n_decode_token;

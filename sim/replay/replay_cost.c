@@ -5,6 +5,9 @@
  *   energy          = sum over operations of count * (dynamic + memory + static)
  *                     + static power * overheads
  *
+ * With several devices (parallel.h) operations are those of one of tp * pp; what they send each
+ * other adds to the time of bases and steps; energies and money are those of all devices.
+ *
  * The interval of the speedup: ln(dense / routed) moves with what residuals of operations have in
  * common, as far as the two runs do not share it (hw/hw_residual.h); overheads err as the closed
  * forms of their class do, in both alike.
@@ -23,7 +26,7 @@
 struct total {
     double bound_s[RAD_N_BOUND]; /* time by what bounds it */
     double dynamic_j, memory_j, static_j;
-    double router_s, overhead_s; /* parts of the time */
+    double router_s, overhead_s, link_s; /* parts of the time */
     double prefill_s, decode_s, first_s;
     int64_t n_first, n_decode;
 };
@@ -68,6 +71,39 @@ static enum rad_status cost_ops(const struct ops *of, const rad_hw *hw, const st
     return RAD_OK;
 }
 
+/* Add what `count` runs of transfers cost to the sums. */
+static void add_transfers(struct total *sum, const struct rad_cost *c, double count)
+{
+    sum->link_s += count * c->time_s;
+    sum->bound_s[RAD_BOUND_LINK] += count * c->time_s;
+    sum->memory_j += count * c->memory_j;
+    sum->static_j += count * c->static_j;
+}
+
+/* What tensor parallel devices send each other in a base; *time_s grows. */
+static enum rad_status cost_links(const struct rad_program *p, const struct rad_base *b,
+                                  const rad_hw *hw, struct total *sum, double *time_s,
+                                  struct rad_err *err)
+{
+    const struct rad_parallel *of = &p->parallel;
+    const double tp = of->tp;
+    struct rad_cost c = {.time_s = 0.0};
+    if (of->tp == 1 || b->work == RAD_WORK_ROUTER)
+        return RAD_OK;
+    const bool layer = b->work == RAD_WORK_LAYER, head = b->work == RAD_WORK_HEAD;
+    const struct rad_link first = {head ? "allgather" : "allreduce",
+                                   head    ? b->m * of->logit_bytes
+                                   : layer ? b->m_attn * of->row_bytes
+                                           : b->m * of->row_bytes,
+                                   tp};
+    const struct rad_link second = {"allreduce", layer ? b->m_mlp * of->row_bytes : 0.0, tp};
+    RAD_TRY(rad_parallel_transfer(hw, &first, &c, err));
+    RAD_TRY(rad_parallel_transfer(hw, &second, &c, err));
+    add_transfers(sum, &c, b->count);
+    *time_s += c.time_s;
+    return RAD_OK;
+}
+
 static enum rad_status cost_shapes(const struct rad_program *p, const rad_hw *hw,
                                    const struct scratch *s, struct total *sum, struct rad_err *err)
 {
@@ -77,6 +113,7 @@ static enum rad_status cost_shapes(const struct rad_program *p, const rad_hw *hw
         double *time_s = &s->base_s[i];
         RAD_TRY(cost_ops(&(struct ops){p->ops + b->op_first, b->n_op, b->count}, hw, s, sum, time_s,
                          err));
+        RAD_TRY(cost_links(p, b, hw, sum, time_s, err));
         if (b->work == RAD_WORK_ROUTER)
             sum->router_s += b->count * *time_s;
     }
@@ -92,26 +129,52 @@ static enum rad_status cost_shapes(const struct rad_program *p, const rad_hw *hw
     return RAD_OK;
 }
 
-static void cost_steps(const struct rad_program *p, const rad_hw *hw, const struct scratch *s,
-                       struct total *sum)
+/* Send the rows of a step from stage to stage; *time_s grows. */
+static enum rad_status cost_stages(const struct rad_program *p, const rad_hw *hw, double rows,
+                                   struct total *sum, double *time_s, struct rad_err *err)
+{
+    const struct rad_link link = {"sendrecv", rows * p->parallel.row_bytes, 2};
+    const double count = p->parallel.pp - 1;
+    struct rad_cost c = {.time_s = 0.0};
+    if (p->parallel.pp == 1)
+        return RAD_OK;
+    RAD_TRY(rad_parallel_transfer(hw, &link, &c, err));
+    add_transfers(sum, &c, count);
+    *time_s += count * c.time_s;
+    return RAD_OK;
+}
+
+static void add_step(struct total *sum, const struct rad_step *step, const struct scratch *s,
+                     double time_s)
+{
+    if (step->phase == RAD_PHASE_DECODE) {
+        s->step_s[sum->n_decode++] = time_s;
+        sum->decode_s += time_s;
+    } else {
+        sum->prefill_s += time_s;
+    }
+    if (step->first) {
+        sum->first_s += time_s;
+        sum->n_first++;
+    }
+}
+
+static enum rad_status cost_steps(const struct rad_program *p, const rad_hw *hw,
+                                  const struct scratch *s, struct total *sum, struct rad_err *err)
 {
     const double step_overhead_s = rad_hw_step_overhead_s(hw);
     size_t item = 0;
     for (size_t i = 0; i < p->n_steps; i++) {
-        double time_s = step_overhead_s;
-        for (; item < p->steps[i].item_end; item++)
+        double time_s = step_overhead_s, rows = 0.0;
+        for (; item < p->steps[i].item_end; item++) {
+            const struct rad_shape *shape = &p->shapes[p->items[item].shape];
             time_s += p->items[item].repeat * s->shape_s[p->items[item].shape];
-        if (p->steps[i].phase == RAD_PHASE_DECODE) {
-            s->step_s[sum->n_decode++] = time_s;
-            sum->decode_s += time_s;
-        } else {
-            sum->prefill_s += time_s;
+            rows += shape->work == RAD_WORK_EMBED ? shape->m : 0.0;
         }
-        if (p->steps[i].first) {
-            sum->first_s += time_s;
-            sum->n_first++;
-        }
+        RAD_TRY(cost_stages(p, hw, rows, sum, &time_s, err));
+        add_step(sum, &p->steps[i], s, time_s);
     }
+    return RAD_OK;
 }
 
 static enum rad_status cost_program(const struct rad_program *p, const rad_hw *hw,
@@ -119,18 +182,21 @@ static enum rad_status cost_program(const struct rad_program *p, const rad_hw *h
 {
     *sum = (struct total){0};
     RAD_TRY(cost_shapes(p, hw, s, sum, err));
-    cost_steps(p, hw, s, sum);
+    RAD_TRY(cost_steps(p, hw, s, sum, err));
     const double each_s[2] = {p->sum.n_launch * rad_hw_layer_overhead_s(hw),
                               (double)p->n_steps * rad_hw_step_overhead_s(hw)};
     const double idle_s = each_s[0] + each_s[1];
     for (int i = 0; s->residuals != NULL && i < 2; i++) {
         struct rad_residual r;
         rad_hw_residual_overhead(hw, i, &r);
-        rad_residual_add(s->residuals, &r, s->side, each_s[i]);
+        rad_residual_add(s->residuals, &r, s->side, each_s[i] + (i == 0 ? sum->link_s : 0.0));
     }
     sum->bound_s[RAD_BOUND_OVERHEAD] += idle_s;
     sum->overhead_s += idle_s;
     sum->static_j += idle_s * rad_hw_static_w(hw);
+    sum->dynamic_j *= p->parallel.tp;
+    sum->memory_j *= p->parallel.tp;
+    sum->static_j *= p->parallel.tp * p->parallel.pp; /* stages that wait draw it too */
     return RAD_OK;
 }
 
@@ -150,8 +216,9 @@ static double energy(const struct total *t)
 
 /* Seconds, joules, dollars of the routed program. step_s holds its decode steps; sorted here. */
 static void fill_costs(struct rad_replay_result *r, const struct total *t, const rad_hw *hw,
-                       double *step_s)
+                       const struct rad_plan_info *info, double *step_s)
 {
+    const double devices = info->tp * info->pp;
     const size_t n = (size_t)t->n_decode;
     r->prefill_s = t->prefill_s;
     r->decode_s = t->decode_s;
@@ -167,13 +234,14 @@ static void fill_costs(struct rad_replay_result *r, const struct total *t, const
     r->memory_j = t->memory_j;
     r->static_j = t->static_j;
     r->j_per_token = r->energy_j / r->tokens;
-    r->cost_usd = r->latency_s / 3600.0 * rad_hw_usd_per_hour(hw);
+    r->cost_usd = devices * r->latency_s / 3600.0 * rad_hw_usd_per_hour(hw);
     r->usd_per_mtok = r->cost_usd / r->tokens * 1e6;
-    r->owned_usd = r->latency_s / 3600.0 * rad_hw_owned_usd_per_hour(hw) +
+    r->owned_usd = devices * r->latency_s / 3600.0 * rad_hw_owned_usd_per_hour(hw) +
                    r->energy_j * rad_hw_usd_per_joule(hw);
     r->owned_usd_per_mtok = r->owned_usd / r->tokens * 1e6;
     r->router_s = t->router_s;
     r->overhead_s = t->overhead_s;
+    r->link_s = t->link_s;
     r->bound_kind = largest(t->bound_s);
 }
 
@@ -183,10 +251,11 @@ static void fill_counts(struct rad_replay_result *r, const rad_plan *plan)
     const struct rad_program_sum *sum = &plan->routed.sum, *dense = &plan->dense.sum;
     const double n_step = (double)plan->info.n_step;
     r->tokens = (double)plan->info.n_token;
-    r->flop = sum->flop;
-    r->weight_bytes = sum->weight_bytes;
-    r->kv_bytes = sum->kv_bytes;
-    r->act_bytes = sum->act_bytes;
+    const double tp = plan->info.tp;
+    r->flop = sum->flop * tp;
+    r->weight_bytes = sum->weight_bytes * tp;
+    r->kv_bytes = sum->kv_bytes * tp;
+    r->act_bytes = sum->act_bytes * tp;
     r->kv_cache_bytes_peak = plan->kv_cache_bytes_peak;
     r->mean_depth = plan->mean_depth;
     r->depth_frac = plan->mean_depth / plan->info.card.n_layer;
@@ -270,7 +339,7 @@ static enum rad_status cost(struct rad_replay_result *r, const rad_plan *plan, c
     RAD_TRY(cost_program(&plan->routed, hw, s, &t, err));
     if (rad_hw_skips_pay(hw) && t.prefill_s + t.decode_s < r->dense_latency_s)
         RAD_TRY(pass_all_stages(plan, hw, s, &t, err));
-    fill_costs(r, &t, hw, s->step_s);
+    fill_costs(r, &t, hw, &plan->info, s->step_s);
     fill_speedup(r, s->residuals);
     return RAD_OK;
 }

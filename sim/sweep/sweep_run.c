@@ -73,6 +73,8 @@ static enum rad_status replay_options(const struct run *run, const struct rad_sw
                         strcmp(kv_name, rad_axes[RAD_AXIS_KV].def) == 0;
     *out = (struct rad_replay_options){
         .batch = (int32_t)strtol(point->value[RAD_AXIS_BATCH], NULL, 10),
+        .tp = (int32_t)strtol(point->value[RAD_AXIS_TP], NULL, 10),
+        .pp = (int32_t)strtol(point->value[RAD_AXIS_PP], NULL, 10),
         .resample = strcmp(point->value[RAD_AXIS_RESAMPLE], "true") == 0,
         .seed = strtoull(point->value[RAD_AXIS_SEED], NULL, 10),
         .batcher = point->value[RAD_AXIS_BATCHER],

@@ -131,7 +131,7 @@ static enum rad_status put_rows(rad_store *store, struct rad_err *err)
     static const struct rad_store_axis axis[] = {
         {"kv", "recorded"},  {"card", "recorded"},  {"phase", "decode"}, {"batch", "1"},
         {"batcher", "auto"}, {"resample", "false"}, {"seed", "0"},       {"dtype", "fp16"},
-        {"hw", "tpu-v4"},    {"rate", "sustained"}};
+        {"hw", "tpu-v4"},    {"rate", "sustained"}, {"tp", "1"},         {"pp", "1"}};
     static const struct rad_replay_result result = {.latency_s = 1};
     struct rad_store_row row = {.inputs = "00000000000000aa",
                                 .axis = axis,

@@ -49,7 +49,7 @@ enum rad_status made_put(rad_store *store, int number, const struct made_point *
         {"trace", MADE_TRACE}, {"kv", "recorded"},   {"card", "recorded"},  {"phase", "decode"},
         {"batch", "2"},        {"batcher", "auto"},  {"resample", "false"}, {"seed", "0"},
         {"dtype", "fp16"},     {"hw", hw_names[hw]}, {"policy", ""},        {"depth", ""},
-        {"rate", "sustained"},
+        {"rate", "sustained"}, {"tp", "1"},          {"pp", "1"},
     };
     memset(&result, 0, sizeof result);
     for (size_t i = 0; i < n; i++) {

@@ -80,11 +80,12 @@ static void failures_are_kept(void)
     const struct rad_store_axis axis[] = {
         {"kv", "recorded"},  {"card", "recorded"},  {"phase", "decode"}, {"batch", "64"},
         {"batcher", "auto"}, {"resample", "false"}, {"seed", "0"},       {"dtype", "fp16"},
-        {"hw", "u280"},      {"rate", "burst"},     {"colour", "red"}};
+        {"hw", "u280"},      {"rate", "burst"},     {"tp", "1"},         {"pp", "1"},
+        {"colour", "red"}};
     struct rad_store_row row = {.key = "00000000000000ff",
                                 .inputs = "00000000000000aa",
                                 .axis = axis,
-                                .n_axis = 10,
+                                .n_axis = 12,
                                 .error = "too large"};
     rad_store *store = made_store(DB);
     OK(rad_store_put(store, &row, &err));
@@ -92,7 +93,7 @@ static void failures_are_kept(void)
     OK(rad_store_finish(store, &err));
     CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(*) FROM failures WHERE error = 'too large'"), 1);
     OK(rad_store_open(&store, DB, &made_run, &err));
-    row.n_axis = 11;
+    row.n_axis = 13;
     REFUSES(rad_store_put(store, &row, &err), RAD_E_ARG, "no column 'colour'");
     rad_store_abandon(store);
 }
