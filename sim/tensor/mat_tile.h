@@ -9,7 +9,7 @@ enum { FEW_R = 4, TILE_R = 6 }; /* 4 x 6 sums in 32 registers */
 #else
 enum { FEW_R = 2, TILE_R = 3 }; /* 4 x 3 sums in 16 */
 #endif
-enum { TILE_M = 4, TILE_R_MAX = 8, KC = 768, ONE_KC = 4096 };
+enum { TILE_M = 4, TILE_R_MAX = 8, KC = 1024, ONE_KC = 4096 };
 
 struct tile {
     const float *x[TILE_M];

@@ -96,7 +96,7 @@ struct entry {
 static void put(struct rad_buf *to, uint64_t x, int bytes)
 {
     for (int i = 0; i < bytes; i++) {
-        const char byte = (char)(unsigned char)(x >> 8 * i);
+        const char byte = (char)(unsigned char)(i < 8 ? x >> 8 * i : 0);
         rad_buf_append(to, &byte, 1);
     }
 }
