@@ -247,15 +247,8 @@ def llama_model(name, seed, c, gguf_arch):
     return m, arch.llama, c, undo
 
 
-def gpt2_model(name, seed, c):
-    d, n_layer = c["n_embd"], c["n_layer"]
-    m = Model(name, seed, [
-        ("general.architecture", "string", "gpt2"), ("gpt2.block_count", "u32", n_layer),
-        ("gpt2.context_length", "u32", N_CTX), ("gpt2.embedding_length", "u32", d),
-        ("gpt2.feed_forward_length", "u32", 4 * d), ("gpt2.attention.head_count", "u32", c["n_head"]),
-        ("gpt2.attention.layer_norm_epsilon", "f32", c["layer_norm_epsilon"])])
-    m.matrix("token_embd", VOCAB, d, 1.0)
-    m.matrix("position_embd", N_CTX, d, 0.5)
+def add_layers(m, n_layer, d):
+    """Of GPT-2 and BLOOM: layer norms, biases, Q K V in one."""
     for i in range(n_layer):
         at = "blk.%d." % i
         m.norm(at + "attn_norm", d, True)
@@ -265,6 +258,18 @@ def gpt2_model(name, seed, c):
         m.matrix(at + "ffn_up", 4 * d, d, bias=True)
         m.matrix(at + "ffn_down", d, 4 * d, bias=True)
     m.norm("output_norm", d, True)
+
+
+def gpt2_model(name, seed, c):
+    d, n_layer = c["n_embd"], c["n_layer"]
+    m = Model(name, seed, [
+        ("general.architecture", "string", "gpt2"), ("gpt2.block_count", "u32", n_layer),
+        ("gpt2.context_length", "u32", N_CTX), ("gpt2.embedding_length", "u32", d),
+        ("gpt2.feed_forward_length", "u32", 4 * d), ("gpt2.attention.head_count", "u32", c["n_head"]),
+        ("gpt2.attention.layer_norm_epsilon", "f32", c["layer_norm_epsilon"])])
+    m.matrix("token_embd", VOCAB, d, 1.0)
+    m.matrix("position_embd", N_CTX, d, 0.5)
+    add_layers(m, n_layer, d)
 
     def undo(values):
         out = renamed(values, {"token_embd": "wte", "position_embd": "wpe", "output_norm": "ln_f"},
@@ -284,15 +289,7 @@ def bloom_model(name, seed, c):
         ("bloom.attention.layer_norm_epsilon", "f32", c["layer_norm_epsilon"])])
     m.matrix("token_embd", VOCAB, d, 1.0)
     m.norm("token_embd_norm", d, True)
-    for i in range(n_layer):
-        at = "blk.%d." % i
-        m.norm(at + "attn_norm", d, True)
-        m.matrix(at + "attn_qkv", 3 * d, d, bias=True)
-        m.matrix(at + "attn_output", d, d, bias=True)
-        m.norm(at + "ffn_norm", d, True)
-        m.matrix(at + "ffn_up", 4 * d, d, bias=True)
-        m.matrix(at + "ffn_down", d, 4 * d, bias=True)
-    m.norm("output_norm", d, True)
+    add_layers(m, n_layer, d)
 
     def undo(values):
         out = renamed(values, {"token_embd": "word_embeddings", "output_norm": "ln_f",
