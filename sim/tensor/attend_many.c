@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { CHUNK = RAD_ATTEND_CHUNK, BLOCK_Q = 32, BLOCK_K = 3 * CHUNK, ONE_K = CHUNK };
-enum { ONE_HEADS = 64, ALONE = 1 << 17 };
+enum { ONE_HEADS = 64, ALONE = 1 << 15 };
 enum { NEAR_D = 128, NEAR = BLOCK_K * 2 * NEAR_D, ONE_NEAR = ONE_K * 2 * NEAR_D };
 
 struct attend_job {

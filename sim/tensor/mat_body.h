@@ -107,6 +107,10 @@ INLINE void few_rows(enum rad_mat_type type, int R, const struct rad_strip *s)
 /* p of the values of a row that one step of four sums takes. */
 INLINE void add_step(enum rad_mat_type type, const uint8_t *w, const float *x, vf part[4])
 {
+    const size_t size = type == RAD_MAT_F32 ? 4 : 2;
+#pragma GCC unroll 4
+    for (size_t at = 0; at < 4 * VW * size; at += LINE)
+        v_call_ahead(w + at);
     if (type == RAD_MAT_BF16) {
 #pragma GCC unroll 2
         for (int u = 0; u < 4; u += 2) { /* x is split */

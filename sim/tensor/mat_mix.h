@@ -25,8 +25,11 @@ INLINE void mix_tile(int M, int C, const struct rad_mix *x, const int32_t at[2],
         const float *v = x->v + (size_t)k * x->ldv + c;
         vf w[4];
 #pragma GCC unroll 4
-        for (int q = 0; q < C; q++)
+        for (int q = 0; q < C; q++) {
+            if (M == 1) /* one query: values come from memory */
+                v_call_ahead(v + q * VW);
             w[q] = whole ? v_load(v + q * VW) : v_load_first(v, last);
+        }
 #pragma GCC unroll 4
         for (int r = 0; r < M; r++)
 #pragma GCC unroll 4

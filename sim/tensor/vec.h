@@ -39,6 +39,14 @@ INLINE vf v_load(const void *p)
     return v;
 }
 
+/* Call what comes some lines after p into the second cache. What the CPU itself calls in advance of
+ * a stream is less than memory can give to one core (Zen 4: 27 GB/s of bfloat16 weights instead of
+ * 31, 28 of float32 instead of 32); further ahead it is less again. */
+INLINE void v_call_ahead(const void *p)
+{
+    __builtin_prefetch((const void *)((uintptr_t)p + 8 * LINE), 0, 2);
+}
+
 INLINE void v_store(float *p, vf v)
 {
     memcpy(p, &v, sizeof v);
