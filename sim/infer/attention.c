@@ -80,9 +80,9 @@ enum rad_status rad_work_keys(struct work *w, bool with_q, struct rad_err *err)
         rad_mat_mul(e->gemm, v->n, x, &lw->q.w, lw->q.b, all);
         t.by_head = all;
     } else {
-        const struct rad_mat_job job[3] = {{&lw->k.w, lw->k.b, w->k, 0},
-                                           {&lw->v.w, lw->v.b, w->v, 0},
-                                           {&lw->q.w, lw->q.b, w->q, 0}};
+        const struct rad_mat_job job[3] = {{.w = &lw->k.w, .bias = lw->k.b, .y = w->k},
+                                           {.w = &lw->v.w, .bias = lw->v.b, .y = w->v},
+                                           {.w = &lw->q.w, .bias = lw->q.b, .y = w->q}};
         rad_mat_mul_many(e->gemm, v->n, x, job, with_q ? 3 : 2);
     }
     rad_rows(e->gemm, v->n, 16 * c->n_kv * c->d_head, place_rows, &t); /* to cold memory */

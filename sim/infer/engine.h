@@ -149,8 +149,8 @@ RAD_MUST_CHECK enum rad_status rad_path_add(rad_engine *e, int32_t row, struct r
 void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
                     float *stat);
 
-/* act[n][ffn] = activation of up[n][ffn]; of a gated one up is [n][ffn gates | ffn values]. */
-void rad_model_activate(const rad_model *m, int32_t n, const float *up, float *act);
+/* The activation of a model's MLP; NULL for SwiGLU, which takes two factors. */
+rad_map_fn *rad_model_activation(const rad_model *m);
 
 /* x.y / (|x| |y|) of two states of width d */
 float rad_state_cosine(size_t d, const float *x, const float *y);

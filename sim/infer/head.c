@@ -28,7 +28,9 @@ enum rad_status rad_engine_logits(rad_engine *e, int32_t first, int32_t n, float
     if (m->head.w.data == NULL)
         return RAD_OK;
     const float *x = e->h + (size_t)first * (size_t)c->d_model;
-    float *y = rad_arena_get(e->arena, (size_t)n * (size_t)c->d_model * sizeof *y);
+    const struct rad_mat *next = m->project_out.w.data != NULL ? &m->project_out.w : &m->head.w;
+    const size_t n_y = (size_t)n * (size_t)c->d_model + RAD_MAT_BESIDE;
+    float *y = rad_mat_beside(next, rad_arena_get(e->arena, n_y * sizeof *y));
     float *z = rad_arena_get(e->arena, (size_t)n * (size_t)wide * sizeof *z);
     float *stat = rad_arena_get(e->arena, 2 * (size_t)n * sizeof *stat);
     if (y == NULL || z == NULL || stat == NULL)

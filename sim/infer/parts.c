@@ -13,18 +13,13 @@ void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const f
         rad_kernels()->rmsnorm((size_t)n, d, m->config.rms_eps, x, w->w, y, stat);
 }
 
-void rad_model_activate(const rad_model *m, int32_t n, const float *up, float *act)
+rad_map_fn *rad_model_activation(const rad_model *m)
 {
-    const struct rad_kernels *k = rad_kernels();
-    const size_t rows = (size_t)n, ffn = (size_t)m->config.card.ffn;
     if (m->config.card.act == RAD_ACT_SWIGLU)
-        k->swiglu(rows, ffn, up, act);
-    else if (m->config.card.act == RAD_ACT_RELU)
-        rad_relu(rows * ffn, up, act);
-    else if (m->config.gelu_exact)
-        rad_gelu_exact(rows * ffn, up, act);
-    else
-        k->gelu(rows * ffn, up, act);
+        return NULL;
+    if (m->config.card.act == RAD_ACT_RELU)
+        return rad_relu;
+    return m->config.gelu_exact ? rad_kernels()->gelu_exact : rad_kernels()->gelu;
 }
 
 float rad_state_cosine(size_t d, const float *x, const float *y)

@@ -80,13 +80,11 @@ void rad_work_add(struct work *w, enum sublayer s, const struct norm *next)
 
 /* ---- MLP ----------------------------------------------------------------------------------- */
 
-static void activate_rows(void *ctx, int32_t first, int32_t n)
+static void gate_rows(void *ctx, int32_t first, int32_t n)
 {
     const struct work *w = ctx;
-    const rad_model *m = w->e->model;
-    const size_t ffn = (size_t)m->config.card.ffn, at = (size_t)first;
-    const size_t width = m->config.card.act == RAD_ACT_SWIGLU ? 2 * ffn : ffn;
-    rad_model_activate(m, n, w->wide + at * width, w->act + at * ffn);
+    const size_t ffn = (size_t)w->e->model->config.card.ffn, at = (size_t)first * ffn;
+    rad_kernels()->swiglu((size_t)n, ffn, w->wide + 2 * at, w->act + at);
 }
 
 static enum rad_status mlp(struct work *w, struct rad_err *err)
@@ -95,17 +93,22 @@ static enum rad_status mlp(struct work *w, struct rad_err *err)
     const struct visit *v = w->visit;
     const struct rad_card *c = &e->model->config.card;
     const struct layer_weights *lw = w->weights;
-    const bool gated = c->act == RAD_ACT_SWIGLU;
-    const int32_t width = gated ? 2 * c->ffn : c->ffn;
     const float *x = c->post_norm ? w->x : w->y;
-    w->wide = visit_floats(e, v->n, width);
-    w->act = visit_floats(e, v->n, c->ffn);
-    VISIT_NEED(w->act ? w->wide : NULL);
-    const struct rad_mat_job job[2] = {
-        {&lw->up.w, lw->up.b, gated ? w->wide + c->ffn : w->wide, width},
-        {&lw->gate.w, lw->gate.b, w->wide, width}};
-    rad_mat_mul_many(e->gemm, v->n, x, job, gated ? 2 : 1);
-    rad_rows(e->gemm, v->n, 4 * width, activate_rows, w); /* a few operations per float */
+    rad_map_fn *const map = rad_model_activation(e->model);
+    w->act = visit_factors(e, v->n, &lw->down.w);
+    VISIT_NEED(w->act);
+    if (map != NULL) {
+        const struct rad_mat_job job = {&lw->up.w, lw->up.b, w->act, c->ffn, map};
+        rad_mat_mul_many(e->gemm, v->n, x, &job, 1);
+    } else {
+        const int32_t width = 2 * c->ffn;
+        w->wide = visit_floats(e, v->n, width);
+        VISIT_NEED(w->wide);
+        const struct rad_mat_job job[2] = {{&lw->up.w, lw->up.b, w->wide + c->ffn, width, NULL},
+                                           {&lw->gate.w, lw->gate.b, w->wide, width, NULL}};
+        rad_mat_mul_many(e->gemm, v->n, x, job, 2);
+        rad_rows(e->gemm, v->n, 4 * width, gate_rows, w); /* a few operations per float */
+    }
     rad_mat_mul(e->gemm, v->n, w->act, &lw->down.w, lw->down.b, w->f);
     rad_work_settle(w, MLP, 0, v->n);
     rad_work_add(w, MLP, NULL);
@@ -133,14 +136,15 @@ enum rad_status rad_work_open(rad_engine *e, const struct visit *v, struct work 
     const struct rad_card *c = &e->model->config.card;
     const int32_t dq = c->n_head * c->d_head, dkv = c->n_kv * c->d_head;
     const size_t n = (size_t)v->n;
+    const struct layer_weights *lw = &e->model->layer[v->layer];
     *w = (struct work){.e = e,
                        .visit = v,
-                       .weights = &e->model->layer[v->layer],
-                       .y = visit_floats(e, v->n, c->d_model),
+                       .weights = lw,
+                       .y = visit_factors(e, v->n, &lw->q.w),
                        .q = visit_floats(e, v->n, dq),
                        .k = visit_floats(e, v->n, dkv),
                        .v = visit_floats(e, v->n, dkv),
-                       .att = visit_floats(e, v->n, dq),
+                       .att = visit_factors(e, v->n, &lw->o.w),
                        .f = visit_floats(e, v->n, c->d_model),
                        .stat = visit_floats(e, v->n, 2)};
     w->pos = rad_arena_get(e->arena, n * sizeof *w->pos);

@@ -20,7 +20,7 @@ struct work {
     float *x, *y;  /* [n][d] states, and what the norm made of them */
     float *q, *k, *v, *att;
     float *f;               /* [n][d] what a sublayer adds */
-    float *wide, *act;      /* [n][ffn], wide of a gated MLP [n][gate | up] */
+    float *wide, *act;      /* gated MLP: [n][gate | up]; [n][ffn] */
     float *stat;            /* [2 n] of norms */
     int32_t *pos, *entry;   /* [n] position; entry of the KV cache */
     bool *drop[N_SUBLAYER]; /* [n] f discarded by the policy */
@@ -61,6 +61,13 @@ static inline struct kv_layer *kv_of(const struct work *w, int32_t i)
 static inline float *visit_floats(rad_engine *e, int32_t rows, int32_t cols)
 {
     return rad_arena_get(e->arena, (size_t)rows * (size_t)cols * sizeof(float));
+}
+
+/* Rows that are multiplied by w. */
+static inline float *visit_factors(rad_engine *e, int32_t rows, const struct rad_mat *w)
+{
+    const size_t n = (size_t)rows * (size_t)w->n_in + RAD_MAT_BESIDE;
+    return rad_mat_beside(w, rad_arena_get(e->arena, n * sizeof(float)));
 }
 
 /* In functions that have the engine as e, the visit as v and err. */

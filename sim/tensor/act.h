@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 void rad_relu(size_t n, const float *x, float *y);
-void rad_gelu_exact(size_t n, const float *x, float *y); /* x/2 (1 + erf(x / sqrt 2)) */
 
 /* As rad_kernels()->rope, with pairs (2 i, 2 i + 1) of each head instead of (i, i + d/2). */
 void rad_rope_pairs(size_t n_row, const int32_t *pos, int32_t n_head, int32_t d_head, int32_t ld,

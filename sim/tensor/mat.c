@@ -169,6 +169,10 @@ static void multiply_task(void *ctx, int task, int thread)
     };
     set_next(r, i, w0, &s);
     (r->rounded != NULL && w->type == RAD_MAT_BF16 ? r->rounded : r->kern->mul[w->type])(&s);
+    for (int32_t row = 0; row < s.m && r->job[i].map != NULL; row++) {
+        float *y = s.y + (size_t)row * ldy;
+        r->job[i].map((size_t)s.n, y, y); /* while it is in a cache of this CPU */
+    }
 }
 
 /* Kernels for bfloat16 weights that round x too. */
@@ -204,6 +208,15 @@ void rad_mat_mul(rad_gemm *g, int32_t m, const float *x, const struct rad_mat *w
 {
     const struct rad_mat_job job = {.w = w, .bias = bias, .y = y};
     rad_mat_mul_many(g, m, x, &job, 1);
+}
+
+float *rad_mat_beside(const struct rad_mat *w, float *room)
+{
+    enum { PAGE = 4096, HALF = PAGE / 2, LINE = 64 };
+    if (room == NULL || w->type != RAD_MAT_F32 || w->n_in % (PAGE / (int)sizeof *room) != 0)
+        return room;
+    const size_t gap = ((uintptr_t)w->data + HALF - (uintptr_t)room) % PAGE;
+    return room + gap / LINE * LINE / sizeof *room;
 }
 
 /* ---- threads and pages --------------------------------------------------------------------- */

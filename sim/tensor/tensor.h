@@ -89,6 +89,7 @@ struct rad_kernels {
     /* out[i] = silu(gate) * up; gu holds rows of [ffn gate | ffn up] */
     void (*swiglu)(size_t n_row, size_t ffn, const float *gu, float *out);
     void (*gelu)(size_t n, const float *x, float *y); /* tanh form, Hendrycks and Gimpel 2016 */
+    void (*gelu_exact)(size_t n, const float *x, float *y); /* x/2 (1 + erf(x / sqrt 2)) */
     /* Rotate pairs (i, i + d/2) of each head; cs holds rows of [d/2 cos | d/2 sin] by position. */
     void (*rope)(size_t n_row, const int32_t *pos, int32_t n_head, int32_t d_head, int32_t ld,
                  const float *cs, float *x);

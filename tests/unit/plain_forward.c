@@ -55,7 +55,7 @@ static void spread(struct plain *p, const char *name, const int32_t size[2], con
 {
     const struct rad_mat w = {RAD_MAT_F32, size[0], size[1], p->w, NULL};
     take(p, name, size[0], size[1], 0);
-    rad_mat_mul_many(p->gemm, p->n, x, &(struct rad_mat_job){&w, NULL, to, ld}, 1);
+    rad_mat_mul_many(p->gemm, p->n, x, &(struct rad_mat_job){.w = &w, .y = to, .ldy = ld}, 1);
 }
 
 static void matrix(struct plain *p, const char *name, int32_t rows, int32_t cols, const float *x,

@@ -260,6 +260,20 @@ static void rows_are_cut_in_blocks(void)
     rad_gemm_close(g);
 }
 
+static void factors_lie_half_a_page_beside_weights(void)
+{
+    enum { K = 2048, PAGE = 4096 };
+    static _Alignas(64) float room[K + RAD_MAT_BESIDE], data[PAGE];
+    for (int at = 0; at < PAGE; at += 1008) { /* whole lines */
+        struct rad_mat w = {RAD_MAT_F32, 1, K, data + at, NULL};
+        const float *x = rad_mat_beside(&w, room);
+        CU_ASSERT(x >= room && x + K <= room + K + RAD_MAT_BESIDE);
+        CU_ASSERT_EQUAL(((uintptr_t)x - (uintptr_t)w.data) % PAGE, PAGE / 2);
+        w.n_in = 768;
+        CU_ASSERT(rad_mat_beside(&w, room) == room && rad_mat_beside(&w, NULL) == NULL);
+    }
+}
+
 CU_TestInfo gemm_tests[] = {
     {"products match", products_match},
     {"bfloat16 products match", bfloat16_products_match},
@@ -268,5 +282,6 @@ CU_TestInfo gemm_tests[] = {
     {"attention matches", attention_matches},
     {"attention of many matches", attention_of_many_matches},
     {"rows are cut in blocks", rows_are_cut_in_blocks},
+    {"factors lie half a page beside weights", factors_lie_half_a_page_beside_weights},
     CU_TEST_INFO_NULL,
 };

@@ -191,6 +191,10 @@ static void activations_match(void)
                 want[i] = gelu_of((double)gu[i]);
             table[t]->gelu(f, gu, y);
             near_all(table[t], "gelu", y, want, f, 2e-6);
+            for (size_t i = 0; i < f; i++)
+                want[i] = 0.5 * (double)gu[i] * erfc((double)gu[i] / -sqrt(2.0));
+            table[t]->gelu_exact(f, gu, y);
+            near_all(table[t], "gelu_exact", y, want, f, 2e-6);
         }
 }
 
