@@ -10,18 +10,19 @@
 
 #define CARD(field) offsetof(struct rad_model_config, card.field)
 
-#define LLAMA_KEYS                                                                                 \
+#define LLAMA_KEYS(optional)                                                                       \
     {"hidden_size", CARD(d_model), 1, false}, {"num_hidden_layers", CARD(n_layer), 1, false},      \
         {"num_attention_heads", CARD(n_head), 1, false},                                           \
         {"num_key_value_heads", CARD(n_kv), 1, true}, {"head_dim", CARD(d_head), 1, true},         \
         {"intermediate_size", CARD(ffn), 1, false}, {"vocab_size", CARD(vocab), 1, false},         \
     {                                                                                              \
-        "max_position_embeddings", CARD(n_ctx), 1, false                                           \
+        "max_position_embeddings", CARD(n_ctx), 1, optional                                        \
     }
 
-static const struct rad_config_key llama_keys[] = {LLAMA_KEYS, {NULL, 0, 0, false}};
+static const struct rad_config_key llama_keys[] = {LLAMA_KEYS(true), {NULL, 0, 0, false}};
+static const struct rad_config_key later_keys[] = {LLAMA_KEYS(false), {NULL, 0, 0, false}};
 static const struct rad_config_key mistral_keys[] = {
-    LLAMA_KEYS,
+    LLAMA_KEYS(false),
     {"sliding_window", offsetof(struct rad_model_config, window), 1, true},
     {NULL, 0, 0, false},
 };
@@ -129,6 +130,8 @@ static enum rad_status read_llama(struct rad_model_config *c, const json_t *root
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "'mlp_bias': expected false without attention_bias but found true");
     c->card.bias = mlp ? RAD_BIAS_ALL : attention ? RAD_BIAS_ATTN : RAD_BIAS_NONE;
+    if (c->card.n_ctx == 0)
+        c->card.n_ctx = 2048; /* Llama 1, whose files do not all say (Touvron et al. 2023) */
     return finish_llama(c, root, err);
 }
 
@@ -297,14 +300,14 @@ static const struct rad_family llama = {"llama",       "LlamaForCausalLM", llama
                                         &llama_layout, "rms_norm_eps",     0.0,        true,
                                         false,         read_llama,         write_llama};
 static const struct rad_family radial = {
-    "radial",      "RadialForCausalLM", llama_keys,  radial_switches,
+    "radial",      "RadialForCausalLM", later_keys,  radial_switches,
     &llama_layout, "rms_norm_eps",      0.0,         true,
     false,         read_radial,         write_radial};
 static const struct rad_family mistral = {"mistral",     "MistralForCausalLM", mistral_keys, NULL,
                                           &llama_layout, "rms_norm_eps",       0.0,          true,
                                           false,         read_mistral,         NULL};
 static const struct rad_family qwen2 = {
-    "qwen2",       "Qwen2ForCausalLM", llama_keys, qwen2_switches,
+    "qwen2",       "Qwen2ForCausalLM", later_keys, qwen2_switches,
     &llama_layout, "rms_norm_eps",     0.0,        true,
     false,         read_qwen2,         NULL};
 

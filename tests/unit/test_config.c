@@ -55,6 +55,7 @@ static void defaults_and_newer_layouts_are_understood(void)
                                 "{\"rope_type\": \"default\", \"rope_theta\": 20000}")
                         .rope_theta,
                     20000.0);
+    CU_ASSERT_EQUAL(open_config(config_llama, "max_position_embeddings", NULL).card.n_ctx, 2048);
     CU_ASSERT_EQUAL(open_config(config_llama, "eos_token_id", "[7, 8]").eos, 7);
     CU_ASSERT_EQUAL(open_config(config_llama, "eos_token_id", "[]").eos, -1);
     CU_ASSERT_EQUAL(open_config(config_llama, "bos_token_id", "null").bos, -1);
