@@ -18,6 +18,7 @@ struct bench_options {
 
 struct bench_work {
     double tokens, depth, keys, flop, weight_bytes;
+    double kv_bytes; /* of the keys and values that rows attend to */
 };
 
 struct bench_count { /* how to count it */

@@ -229,6 +229,19 @@ static double roof_of(const struct sample *x, const struct side *s, double read,
     return bench_roof(&s->work, units(x), read, gemm);
 }
 
+/* The median share of the roof if a decode step reads its keys and values besides, at the
+ * bandwidth: attention waits for the product before it, and the next one for attention. */
+static double kv_share(const struct sample *x, const struct side *s)
+{
+    double share[BENCH_REPEAT_MAX];
+    for (int i = 0; i < x->o->repeat; i++) {
+        const double read = x->read[i].per_s, roof = roof_of(x, s, read, x->gemm[i].per_s);
+        const double least_s = unit_tokens(x) / roof + s->work.kv_bytes / units(x) / read;
+        share[i] = least_s / s->wall_s[i];
+    }
+    return x->kind->prefill ? (double)NAN : middle(share, x->o->repeat);
+}
+
 /* How much longer than its share of the dense network's weights or arithmetic skipping takes. */
 static void put_skipping(rad_out *out, const struct sample *x)
 {
@@ -286,7 +299,9 @@ static void put_sample(rad_out *out, const struct sample *x)
     rad_out_real(out, "roof_frac", unit_tokens(x) / wall / roof);
     rad_out_real(out, "roof_frac_p50", middle(share, n));
     rad_out_real(out, "cpu_roof_frac_p50", middle(busy, n));
+    rad_out_real(out, "kv_roof_frac_p50", kv_share(x, s));
     rad_out_real(out, "weight_bytes", s->work.weight_bytes / units(x));
+    rad_out_real(out, "kv_bytes", s->work.kv_bytes / units(x));
     rad_out_real(out, "flop", s->work.flop / s->work.tokens);
     rad_out_real(out, "mem_bytes_per_s", read);
     rad_out_real(out, "gemm_flop_per_s", gemm);

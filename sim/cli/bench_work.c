@@ -56,6 +56,8 @@ void bench_work_add(struct bench_work *w, const struct bench_count *how, const r
         w->depth += rad_engine_depth(e, r);
         w->flop += row_flop(c, hop, hops) + router * (hops + 1);
         w->keys += hops > 0 ? (double)hop[0].n_keys : 0.0;
+        for (int32_t i = 0; i < hops; i++)
+            w->kv_bytes += hop[i].n_keys * 2.0 * c->n_kv * c->d_head * sizeof(float);
         deepest = hops > deepest ? hops : deepest;
     }
     for (int32_t t = 0; t < (how->any_order ? deepest : 1); t++)
