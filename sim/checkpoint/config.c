@@ -232,10 +232,10 @@ static enum rad_status open_json(struct rad_model_config *out, const char *folde
 static enum rad_status open_gguf(struct rad_model_config *out, const char *path,
                                  struct rad_err *err)
 {
-    struct rad_gguf g;
-    RAD_TRY(rad_gguf_open(&g, path, err));
-    const enum rad_status status = rad_gguf_config_fill(out, &g, err);
-    rad_gguf_close(&g);
+    struct rad_gguf_parts parts;
+    RAD_TRY(rad_gguf_parts_open(&parts, path, err));
+    const enum rad_status status = rad_gguf_config_fill(out, &parts, err);
+    rad_gguf_parts_close(&parts);
     return status == RAD_OK ? RAD_OK : rad_fail_in(err, status, "%s", path);
 }
 

@@ -23,9 +23,10 @@ RAD_MUST_CHECK enum rad_status rad_config_byte_tokens(const json_t *root, bool *
  * in it on failure is no config. errors as rad_model_config_open, without the file's name */
 RAD_MUST_CHECK enum rad_status rad_config_fill(struct rad_model_config *out, const json_t *root,
                                                struct rad_err *err);
-struct rad_gguf;
+struct rad_gguf_parts;
 RAD_MUST_CHECK enum rad_status rad_gguf_config_fill(struct rad_model_config *out,
-                                                    const struct rad_gguf *g, struct rad_err *err);
+                                                    const struct rad_gguf_parts *parts,
+                                                    struct rad_err *err);
 /* What files of this model_type call their tensors; NULL for an unknown one. */
 const struct rad_layout *rad_gguf_layout(const char *model_type);
 

@@ -83,6 +83,25 @@ RAD_MUST_CHECK enum rad_status rad_gguf_parse(struct rad_gguf *out, const void *
                                               const char *path, struct rad_err *err);
 void rad_gguf_close(struct rad_gguf *g); /* leaves it empty; an empty one is fine */
 
+/* ---- parts --------------------------------------------------------------------------------- */
+
+/* All files of a model. */
+struct rad_gguf_parts {
+    struct rad_gguf *part; /* [n_part], the first one has the metadata */
+    size_t n_part;
+    struct rad_tensor *tensor; /* [n] of all parts, in the order of names */
+    size_t n;
+    struct rad_tensor *joined; /* tensor if there are several parts, else NULL */
+};
+
+/* The file, and if it is the first of several parts (NAME-00001-of-00003.gguf, split.count), those
+ * beside it. errors: those of rad_gguf_open; RAD_E_ARG (not the first part, or a name that does not
+ * say so), RAD_E_PARSE (parts of other models, a tensor twice, not as many as the first part says)
+ */
+RAD_MUST_CHECK enum rad_status rad_gguf_parts_open(struct rad_gguf_parts *out, const char *path,
+                                                   struct rad_err *err);
+void rad_gguf_parts_close(struct rad_gguf_parts *p); /* leaves it empty; an empty one is fine */
+
 /* ---- metadata ------------------------------------------------------------------------------ */
 
 /* The value of key, or NULL. */

@@ -69,7 +69,8 @@ const struct rad_layout *rad_gguf_layout(const char *model_type)
 /* ---- keys of the architecture -------------------------------------------------------------- */
 
 struct reader {
-    const struct rad_gguf *g;
+    const struct rad_gguf_parts *parts;
+    const struct rad_gguf *g; /* the first of them */
     const struct family *family;
     struct rad_model_config *c;
     struct rad_err *err;
@@ -108,11 +109,11 @@ static enum rad_status count_or(const struct reader *r, const char *name, int32_
 
 static const struct rad_tensor *tensor(const struct reader *r, const char *name)
 {
-    for (size_t lo = 0, hi = r->g->n_tensor; lo < hi;) {
+    for (size_t lo = 0, hi = r->parts->n; lo < hi;) {
         const size_t mid = lo + (hi - lo) / 2;
-        const int order = strcmp(name, r->g->tensor[mid].name);
+        const int order = strcmp(name, r->parts->tensor[mid].name);
         if (order == 0)
-            return &r->g->tensor[mid];
+            return &r->parts->tensor[mid];
         if (order < 0)
             hi = mid;
         else
@@ -159,24 +160,17 @@ static enum rad_status check_switches(const struct reader *r)
     return RAD_OK;
 }
 
-/* Files that are no whole model. */
+/* Files that are no model. */
 static enum rad_status check_kind(const struct reader *r)
 {
     struct rad_gguf_text type;
-    int64_t n = 1;
     if (rad_gguf_find(r->g, "general.type") != NULL) {
         RAD_TRY(rad_gguf_string(r->g, "general.type", &type, r->err));
         if (!rad_gguf_text_is(type, "model"))
             return rad_fail(r->err, RAD_E_UNSUPPORTED,
                             "'general.type': expected a model but found an adapter or the like");
     }
-    if (rad_gguf_find(r->g, "split.count") != NULL)
-        RAD_TRY(rad_gguf_int(r->g, "split.count", 0, UINT16_MAX, &n, r->err));
-    return n <= 1 ? RAD_OK
-                  : rad_fail(r->err, RAD_E_UNSUPPORTED,
-                             "expected one file but found one of %d; join them first "
-                             "(llama-gguf-split --merge)",
-                             (int)n);
+    return RAD_OK;
 }
 
 static enum rad_status read_architecture(struct reader *r)
@@ -342,10 +336,10 @@ static enum rad_status read_all(struct reader *r)
     return rad_card_check(card, r->err);
 }
 
-enum rad_status rad_gguf_config_fill(struct rad_model_config *out, const struct rad_gguf *g,
-                                     struct rad_err *err)
+enum rad_status rad_gguf_config_fill(struct rad_model_config *out,
+                                     const struct rad_gguf_parts *parts, struct rad_err *err)
 {
-    struct reader r = {g, NULL, out, err};
+    struct reader r = {parts, &parts->part[0], NULL, out, err};
     out->gguf = true;
     return read_all(&r);
 }

@@ -33,8 +33,8 @@ struct rad_tensors {
     const struct layout *layout; /* of shards */
     struct shard *shard;         /* NULL for GGUF */
     size_t n_shard;
-    struct rad_gguf gguf;      /* empty for safetensors */
-    struct rad_tensor *tensor; /* [n], in the order of names */
+    struct rad_gguf_parts gguf; /* empty for safetensors */
+    struct rad_tensor *tensor;  /* [n], in the order of names */
     size_t n;
 };
 
@@ -66,9 +66,9 @@ static enum rad_status open_single(rad_tensors *t, const char *path, struct rad_
 
 static enum rad_status open_gguf(rad_tensors *t, struct rad_err *err)
 {
-    RAD_TRY(rad_gguf_open(&t->gguf, t->path, err));
+    RAD_TRY(rad_gguf_parts_open(&t->gguf, t->path, err));
     t->tensor = t->gguf.tensor;
-    t->n = t->gguf.n_tensor;
+    t->n = t->gguf.n;
     return RAD_OK;
 }
 
@@ -224,7 +224,7 @@ void rad_tensors_close(rad_tensors *t)
     /* A single file's index is used as it is; that of shards was copied. */
     if (t->tensor != t->gguf.tensor && (t->n_shard == 0 || t->tensor != t->shard[0].tensor))
         free(t->tensor);
-    rad_gguf_close(&t->gguf);
+    rad_gguf_parts_close(&t->gguf);
     for (size_t i = 0; i < t->n_shard; i++) {
         struct shard *s = &t->shard[i];
         rad_st_free(&s->st);
@@ -241,7 +241,8 @@ void rad_tensors_expect(const rad_tensors *t, bool sparse)
 {
     for (size_t i = 0; i < t->n_shard; i++)
         rad_map_expect(&t->shard[i].map, sparse);
-    rad_map_expect(&t->gguf.map, sparse);
+    for (size_t i = 0; i < t->gguf.n_part; i++)
+        rad_map_expect(&t->gguf.part[i].map, sparse);
 }
 
 size_t rad_tensors_count(const rad_tensors *t)

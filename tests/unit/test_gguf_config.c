@@ -215,14 +215,11 @@ static void other_arithmetic_is_refused(void)
     refuses(&m, RAD_E_UNSUPPORTED, "'llama.attention.causal': expected 1 but found 0");
 }
 
-static void adapters_and_parts_are_refused(void)
+static void adapters_are_refused(void)
 {
     struct gguf_make m = llama("");
     gguf_string(&m, "general.type", "adapter");
     refuses(&m, RAD_E_UNSUPPORTED, "'general.type': expected a model");
-    m = llama("");
-    gguf_int(&m, "split.count", MAKE_U16, 3);
-    refuses(&m, RAD_E_UNSUPPORTED, "expected one file but found one of 3; join them first");
 }
 
 static void bad_token_ids_are_refused(void)
@@ -276,7 +273,7 @@ CU_TestInfo gguf_config_tests[] = {
     {"bad norms are refused", bad_norms_are_refused},
     {"other rotations are refused", other_rotations_are_refused},
     {"other arithmetic is refused", other_arithmetic_is_refused},
-    {"adapters and parts are refused", adapters_and_parts_are_refused},
+    {"adapters are refused", adapters_are_refused},
     {"bad token ids are refused", bad_token_ids_are_refused},
     {"odd biases are refused", odd_biases_are_refused},
     {"Git-LFS pointers are named", git_lfs_pointers_are_named},
