@@ -7,8 +7,9 @@
 #define RAD_CLI_OPS_TABLE_H
 
 #include "cli/csv.h"
+#include "cli/ops_words.h"
 
-enum { OPS_N_COLUMN = 19, OPS_SOFTWARE = 48, OPS_MODEL = 32 };
+enum { OPS_N_COLUMN = 19 };
 
 struct ops_table {
     struct csv csv;
