@@ -95,7 +95,7 @@ static enum rad_status put_csv(void *ctx, const struct rad_trace_token *tok, int
     FILE *f = ctx;
     const int n = isnan(tok->nll) ? fprintf(f, "%lld,%d,%d,%d,,%g\n", (long long)tok->seq, tok->pos,
                                             tok->token, target, depth)
-                                  : fprintf(f, "%lld,%d,%d,%d,%.7g,%g\n", (long long)tok->seq,
+                                  : fprintf(f, "%lld,%d,%d,%d,%.9g,%g\n", (long long)tok->seq,
                                             tok->pos, tok->token, target, (double)tok->nll, depth);
     return n > 0 ? RAD_OK
                  : rad_fail(err, RAD_E_IO, "--per-token: cannot write: %s", strerror(errno));
