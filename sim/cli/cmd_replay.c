@@ -331,8 +331,7 @@ static enum rad_status print_all(const struct job *job, struct rad_err *err)
     rad_out_open(&out, format, stdout);
     for (int i = 0; i < n; i++)
         (format == RAD_FORMAT_TABLE ? put_short_row : put_row)(out, job, i);
-    const enum rad_status status = rad_out_close(out, n == 1);
-    return status == RAD_OK ? status : rad_fail(err, status, "cannot write the results");
+    return rad_out_close(out, n == 1, err);
 }
 
 static int run(int argc, char *argv[])

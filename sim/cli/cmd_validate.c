@@ -174,9 +174,8 @@ static int run(int argc, char *argv[])
         put(out, &results.of[i]);
     if (status == RAD_OK && o.out_path != NULL)
         status = write_page(&results, o.out_path, &err);
-    const enum rad_status printed = rad_out_close(out, false);
-    if (status == RAD_OK && printed != RAD_OK)
-        status = rad_fail(&err, printed, "cannot write the result");
+    const enum rad_status printed = rad_out_close(out, false, status == RAD_OK ? &err : NULL);
+    status = status == RAD_OK ? printed : status;
     free(results.of);
     return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("validate", &err);
 }
