@@ -244,7 +244,7 @@ static enum rad_status sweep_with_models(struct job *job, struct rad_err *err)
     rad_buf_printf(&folder, "%s.traces", job->o->db);
     enum rad_status status = folder.failed ? rad_fail(err, RAD_E_NOMEM, "out of memory")
                                            : rad_pool_open(&pool, (int)job->o->jobs, err);
-    job->provider = (struct rad_sweep_provider){pool, capture_trace, folder.data};
+    job->provider = (struct rad_sweep_provider){pool, capture_trace, folder.data, rad_model_find};
     if (status == RAD_OK)
         status = sweep_points(job, err);
     rad_pool_close(pool);

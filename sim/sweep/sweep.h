@@ -9,6 +9,7 @@
 #define RAD_SWEEP_H
 
 #include "base/err.h"
+#include "base/io.h"
 #include "base/progress.h"
 #include "hw/hw.h"
 #include "replay/replay.h"
@@ -72,6 +73,8 @@ struct rad_sweep_provider {
     enum rad_status (*capture)(void *ctx, const struct rad_sweep_capture *what, const char *path,
                                struct rad_err *err);
     const char *folder; /* traces are kept here as HASH-OF-INPUTS.db and used again */
+    /* The file or folder that `model` means, whose content is hashed; NULL: it is a path. */
+    enum rad_status (*find)(char out[RAD_PATH_MAX], const char *model, struct rad_err *err);
 };
 
 /* The outcome of a point. Everything is borrowed for the call. */
