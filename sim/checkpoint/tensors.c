@@ -41,7 +41,7 @@ struct rad_tensors {
 /* Map and check one file; s->name stays as it is. */
 static enum rad_status open_shard(struct shard *s, const char *path, struct rad_err *err)
 {
-    RAD_TRY(rad_map_open(&s->map, path, "a safetensors file", err));
+    RAD_TRY(rad_map_open(&s->map, path, "a file of weights", err));
     const struct rad_st_source src = {s->map.data, s->map.len, path};
     if (rad_torch_is(src.data, src.len, path))
         RAD_TRY(rad_torch_parse(&s->torch, &src, err));
@@ -174,6 +174,14 @@ static enum rad_status open_sharded(rad_tensors *t, struct rad_err *err)
         status = read_index(t, root, err);
     json_decref(root);
     return status;
+}
+
+bool rad_ckpt_has_weights(const char *folder)
+{
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++)
+        if (rad_ckpt_has(folder, layouts[i].single) || rad_ckpt_has(folder, layouts[i].index))
+            return true;
+    return false;
 }
 
 static enum rad_status open_path(rad_tensors *t, struct rad_err *err)
