@@ -23,7 +23,7 @@ struct rad_store {
     int64_t run_id; /* 0: not written yet */
     sqlite3_stmt *stmt[N_STMT];
     bool open;   /* a transaction */
-    bool broken; /* a row failed: what is not committed is not to be */
+    bool broken; /* a row failed, perhaps half of it is there: nothing is committed any more */
     double begin_s;
     /* what is known to be in the file, so that it is not sent again */
     char trace_hash[17], hw_hash[17];
@@ -131,6 +131,8 @@ void rad_store_abandon(rad_store *store)
 
 enum rad_status rad_store_flush(rad_store *store, struct rad_err *err)
 {
+    if (store->broken)
+        return rad_fail(err, RAD_E_DB, "store: a row failed; what came with it is not kept");
     if (!store->open)
         return RAD_OK;
     RAD_TRY(rad_db_commit(store->db, err));
@@ -339,13 +341,15 @@ static enum rad_status put(rad_store *store, const struct rad_store_row *row, st
 enum rad_status rad_store_put(rad_store *store, const struct rad_store_row *row,
                               struct rad_err *err)
 {
+    if (store->broken)
+        return rad_store_flush(store, err);
     if (!store->open) {
         RAD_TRY(rad_db_begin(store->db, err));
         store->open = true;
         store->begin_s = rad_now_s();
     }
     const enum rad_status status = put(store, row, err);
-    store->broken = status != RAD_OK; /* the row may be there in part */
+    store->broken = status != RAD_OK;
     if (status != RAD_OK)
         return status;
     if (rad_now_s() - store->begin_s > COMMIT_MS / 1000.0)
