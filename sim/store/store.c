@@ -34,15 +34,12 @@ struct rad_store {
 /* "INSERT INTO table (columns) VALUES (?1, ?2, ...)" for all columns of a table, then ending. */
 static void insert_sql(struct rad_buf *sql, const char *table, const char *ending)
 {
-    size_t n = 0, n_metric = 0, count = 0;
-    const struct rad_column *columns = rad_store_columns(&n);
+    size_t count = 0, n_metric = 0;
+    const struct rad_column *columns = rad_store_columns(table, &count);
     const struct rad_metric *metrics = rad_replay_metrics(&n_metric);
-    size_t i = 0;
-    while (columns[i].type != NULL || strcmp(columns[i].table, table) != 0)
-        i++;
     rad_buf_printf(sql, "INSERT INTO %s (", table);
-    while (++i < n && columns[i].type != NULL)
-        rad_buf_printf(sql, "%s%s", count++ > 0 ? ", " : "", columns[i].name);
+    for (size_t i = 0; i < count; i++)
+        rad_buf_printf(sql, "%s%s", i > 0 ? ", " : "", columns[i].name);
     if (strcmp(table, "result") == 0)
         for (size_t m = 0; m < n_metric; m++, count++)
             rad_buf_printf(sql, ", %s", metrics[m].name);
@@ -271,13 +268,11 @@ static enum rad_status put_trace(rad_store *store, const rad_trace *trace, const
 /* The parameter of the column of design_point called name, from 1; 0: there is none. */
 static int point_column(const char *name)
 {
-    size_t n = 0, i = 0;
-    const struct rad_column *columns = rad_store_columns(&n);
-    while (columns[i].type != NULL || strcmp(columns[i].table, "design_point") != 0)
-        i++;
-    for (int at = 1; i + (size_t)at < n && columns[i + (size_t)at].type != NULL; at++)
-        if (strcmp(columns[i + (size_t)at].name, name) == 0)
-            return at;
+    size_t n = 0;
+    const struct rad_column *columns = rad_store_columns("design_point", &n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(columns[i].name, name) == 0)
+            return (int)i + 1;
     return 0;
 }
 
