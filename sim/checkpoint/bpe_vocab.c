@@ -29,7 +29,9 @@ static int byte_of(unsigned c)
     return -1;
 }
 
-int64_t rad_bpe_bytes(const char *text, size_t len, char *out)
+/* The bytes that text in the alphabet of GPT-2 stands for go to out[len]; returns how many, or -1
+ * if a character is not of it. */
+static int64_t bytes_of_text(const char *text, size_t len, char *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < len;) {
@@ -185,7 +187,7 @@ static enum rad_status add_piece(const struct build *b, int32_t id)
     bpe->at[id + 1] = bpe->at[id];
     if (p.data == NULL)
         return RAD_OK;
-    const int64_t bytes = b->spec->byte_level ? rad_bpe_bytes(p.data, p.len, text) : -1;
+    const int64_t bytes = b->spec->byte_level ? bytes_of_text(p.data, p.len, text) : -1;
     if (bytes < 0)
         memcpy(text, p.data, p.len);
     const size_t len = bytes >= 0 ? (size_t)bytes : p.len;
@@ -234,7 +236,7 @@ static int32_t side_of(const struct build *b, struct rad_slice side, char *out, 
     if (side.len == 0 || side.len > RAD_BPE_PIECE)
         return -1;
     if (b->spec->byte_level) {
-        bytes = rad_bpe_bytes(side.data, side.len, out);
+        bytes = bytes_of_text(side.data, side.len, out);
     } else {
         memcpy(out, side.data, side.len);
         bytes = (int64_t)side.len;

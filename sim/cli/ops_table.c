@@ -348,11 +348,6 @@ enum rad_status ops_hardware(struct ops_table *t, size_t row, const char **profi
     return RAD_OK;
 }
 
-bool ops_has_sources(const struct ops_table *t)
-{
-    return t->at[C_SOURCE] >= 0;
-}
-
 enum rad_status ops_open(struct ops_table *t, const char *path, struct rad_err *err)
 {
     t->path = path;
