@@ -70,6 +70,16 @@ RAD_MUST_CHECK enum rad_status rad_trace_transplant(const rad_trace *in,
                                                     const struct rad_card *card,
                                                     const char *out_path, struct rad_err *err);
 
+/* The rule for the layers: layer l of n becomes repeat[l] of n_layer >= n consecutive layers, where
+ * sublayers[l] attentions and MLPs ran in it. errors: RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_trace_layer_repeats(uint32_t *repeat, const int64_t *sublayers,
+                                                       int32_t n, int32_t n_layer,
+                                                       struct rad_err *err);
+
+/* The rule for the router: `to`, with the run's router and hop limit in proportion if the run had
+ * one and `to` has none. */
+struct rad_card rad_trace_routed_card(const struct rad_trace_run *run, const struct rad_card *to);
+
 struct rad_trace_synth_options {
     const struct rad_card *card;
     const char *policy;    /* one that needs no scores: "dense", "uls:...", "skip:..." */
