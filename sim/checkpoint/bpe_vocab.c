@@ -49,16 +49,6 @@ static int64_t bytes_of_text(const char *text, size_t len, char *out)
     return (int64_t)n;
 }
 
-/* The byte that <0x00>..<0xFF> stands for, or -1. */
-static int fallback_byte(struct rad_slice piece)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    if (piece.len != 6 || memcmp(piece.data, "<0x", 3) != 0 || piece.data[5] != '>')
-        return -1;
-    const char *high = memchr(hex, piece.data[3], 16), *low = memchr(hex, piece.data[4], 16);
-    return high != NULL && low != NULL ? (int)(16 * (high - hex) + (low - hex)) : -1;
-}
-
 /* ---- tables ---------------------------------------------------------------------------- */
 
 static uint32_t slot_of(const struct rad_bpe *bpe, const char *text, size_t len)
@@ -199,7 +189,7 @@ static enum rad_status add_piece(const struct build *b, int32_t id)
     if (b->spec->byte_level)
         byte = bytes == 1 ? (unsigned char)*text : -1;
     else if (b->spec->byte_fallback)
-        byte = fallback_byte(p);
+        byte = rad_byte_piece(p.data, p.len);
     if (byte >= 0)
         bpe->byte_id[byte] = id;
     return enter(b, id);
@@ -291,7 +281,8 @@ static size_t put_surface(const struct build *b, int32_t id, char *out)
     const struct rad_bpe *bpe = b->bpe;
     const char *text = bpe->text + bpe->at[id], *end = bpe->text + bpe->at[id + 1];
     const bool may_be_byte = b->spec->byte_fallback && b->spec->piece[id].data != NULL;
-    const int byte = may_be_byte ? fallback_byte(b->spec->piece[id]) : -1;
+    const struct rad_slice piece = b->spec->piece[id];
+    const int byte = may_be_byte ? rad_byte_piece(piece.data, piece.len) : -1;
     size_t n = 0;
     if (b->added[id] != NULL && b->added[id]->special)
         return 0;

@@ -6,6 +6,7 @@
 #include "checkpoint/config.h"
 
 #include "checkpoint/gguf.h"
+#include "checkpoint/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -108,17 +109,7 @@ static enum rad_status count_or(const struct reader *r, const char *name, int32_
 
 static const struct rad_tensor *tensor(const struct reader *r, const char *name)
 {
-    for (size_t lo = 0, hi = r->g->n_tensor; lo < hi;) {
-        const size_t mid = lo + (hi - lo) / 2;
-        const int order = strcmp(name, r->g->tensor[mid].name);
-        if (order == 0)
-            return &r->g->tensor[mid];
-        if (order < 0)
-            hi = mid;
-        else
-            lo = mid + 1;
-    }
-    return NULL;
+    return rad_st_find(r->g->tensor, r->g->n_tensor, name);
 }
 
 /* ---- what is refused ----------------------------------------------------------------------- */

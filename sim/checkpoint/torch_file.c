@@ -73,11 +73,6 @@ static enum rad_status take_tensor(const struct rad_zip *zip, const struct rad_p
     return place(zip, from, to, err);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
-}
-
 static enum rad_status take_all(struct rad_torch *t, const struct rad_zip *zip,
                                 const struct rad_pickle *p, const struct rad_st_source *src,
                                 struct rad_err *err)
@@ -101,12 +96,7 @@ static enum rad_status take_all(struct rad_torch *t, const struct rad_zip *zip,
             return rad_fail_in(err, status, "%s: tensor '%s'", src->path, SHOW(to));
         to += name->len + 1;
     }
-    qsort(t->tensor, t->n, sizeof t->tensor[0], by_name);
-    for (size_t i = 1; i < t->n; i++)
-        if (by_name(&t->tensor[i - 1], &t->tensor[i]) == 0)
-            return rad_fail(err, RAD_E_PARSE, "%s: two tensors are called '%s'", src->path,
-                            SHOW(t->tensor[i].name));
-    return RAD_OK;
+    return rad_st_sort(t->tensor, t->n, src->path, err);
 }
 
 static enum rad_status read_archive(struct rad_torch *t, const struct rad_zip *zip,
