@@ -89,7 +89,7 @@ struct rad_sweep_row {
     const char *trace_path;
     const rad_hw *hw;
     const struct rad_card *card; /* the card that was costed */
-    double eval_s;               /* CPU time of costing this point, its share of the plan */
+    double eval_s;               /* wall time of costing this point and its share of the plan */
 };
 
 /* Where rows go. Calls come from several threads but never two at a time, and rows in the order
