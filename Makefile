@@ -40,7 +40,7 @@ FLAGS-sim/tensor/isa_avx512 := $(avx512)
 FLAGS-sim/tensor/isa_bf16   := $(avx512) -mavx512bf16
 FLAGS-sim/tensor/isa_amx    := $(avx512) -mavx512bf16 -mamx-tile -mamx-bf16
 FLAGS-tests/unit/amx_emulated := $(if $(findstring x86_64,$(MACHINE)),$(FLAGS-sim/tensor/isa_amx))
-TEST_DIRS := unit laws oracle regress fidelity
+TEST_DIRS := unit laws oracle
 $(foreach d,$(TEST_DIRS) fault fuzz bench,$(eval FLAGS-tests/$d = -I$(BUILD) -Itests/unit $$(CUNIT_CFLAGS)))
 
 X86_ONLY := $(if $(findstring x86_64,$(MACHINE)),,$(addprefix sim/tensor/isa_,$(addsuffix .c,amx avx2 avx512 bf16)))

@@ -51,7 +51,7 @@ static void *new_chunk(rad_arena *a, size_t n)
 
 void *rad_arena_get(rad_arena *a, size_t n)
 {
-    if (n > SIZE_MAX - ALIGN)
+    if (n > SIZE_MAX - huge_page) /* would wrap when it is rounded up */
         return NULL;
     n = (n + ALIGN - 1) / ALIGN * ALIGN;
     while (a->at < a->n_chunk && n > a->size[a->at] - a->used) {

@@ -73,18 +73,15 @@ static void list_near(struct search *s, const char *folder)
     closedir(dir);
 }
 
-/* Look in one folder: the n bytes at dir, then /sub unless sub is empty. */
-static void look(struct search *s, const char *dir, size_t n, const char *sub)
+/* Look in one folder. */
+static void look(void *ctx, const char *folder)
 {
-    char folder[RAD_PATH_MAX];
+    struct search *s = ctx;
     struct stat st;
     if (s->found || s->too_long)
         return;
-    const int folder_len =
-        snprintf(folder, sizeof folder, "%.*s%s%s", (int)n, dir, n > 0 && *sub ? "/" : "", sub);
     const int len = snprintf(s->out, s->size, "%s/%s%s", folder, s->name, s->suffix);
-    if (folder_len < 0 || (size_t)folder_len >= sizeof folder || len < 0 ||
-        (size_t)len >= s->size) {
+    if (len < 0 || (size_t)len >= s->size) {
         s->too_long = true;
         return;
     }
@@ -95,18 +92,22 @@ static void look(struct search *s, const char *dir, size_t n, const char *sub)
     list_near(s, folder);
 }
 
-static void look_everywhere(struct search *s)
+void rad_data_folders(const char *folder, void (*visit)(void *ctx, const char *path), void *ctx)
 {
-    look(s, "", 0, s->folder);
+    char within[RAD_PATH_MAX];
+    visit(ctx, folder);
 #ifdef RADIAL_DATADIR
-    look(s, RADIAL_DATADIR, strlen(RADIAL_DATADIR), s->folder);
+    snprintf(within, sizeof within, "%s/%s", RADIAL_DATADIR, folder);
+    visit(ctx, within);
 #endif
     const char *path = getenv("RADIAL_PATH");
     while (path != NULL && *path != '\0') {
         const size_t n = strcspn(path, ":");
-        if (n > 0 && n < RAD_PATH_MAX) {
-            look(s, path, n, s->folder);
-            look(s, path, n, "");
+        const int len = snprintf(within, sizeof within, "%.*s/%s", (int)n, path, folder);
+        if (n > 0 && len > 0 && (size_t)len < sizeof within) {
+            visit(ctx, within);
+            within[n] = '\0';
+            visit(ctx, within);
         }
         path += n + (path[n] == ':');
     }
@@ -144,7 +145,7 @@ enum rad_status rad_data_find(char *out, size_t size, const char *folder, const 
     if (is_path)
         s.too_long = true;
     else
-        look_everywhere(&s);
+        rad_data_folders(folder, look, &s);
     enum rad_status status = RAD_OK;
     if (s.too_long)
         status = rad_fail(err, RAD_E_RANGE, "'%s': the path is too long", rad_show(shown, name));

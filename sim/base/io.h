@@ -31,4 +31,8 @@ RAD_MUST_CHECK enum rad_status rad_data_find(char *out, size_t size, const char 
                                              const char *name, const char *suffix,
                                              struct rad_err *err);
 
+/* Visit the folders that rad_data_find looks in for files of `folder`, in its order; they need not
+ * exist. */
+void rad_data_folders(const char *folder, void (*visit)(void *ctx, const char *path), void *ctx);
+
 #endif

@@ -16,6 +16,10 @@ double rad_quantile(const double *sorted, size_t n, double q)
 {
     if (n == 0 || !(q >= 0.0 && q <= 1.0))
         return (double)NAN;
+    const double at = q * (double)(n - 1);
+    const size_t below = (size_t)at;
+    if (!(at > (double)below)) /* on an element: the next one, which may be infinite, has no part */
+        return sorted[below];
     return gsl_stats_quantile_from_sorted_data(sorted, 1, n, q);
 }
 

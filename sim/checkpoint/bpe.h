@@ -45,7 +45,6 @@ struct rad_bpe_steps {
     rad_split *split[RAD_BPE_STEPS];
     int n_split;
 };
-void rad_bpe_steps_free(struct rad_bpe_steps *steps);
 
 enum { RAD_BPE_NORMAL_MAX = 256 << 20 }; /* bytes that a text may become */
 
@@ -135,9 +134,5 @@ void rad_bpe_free(void *bpe); /* NULL is fine */
 /* The part of it that knows pieces and merges: pieces of bpe and tok. errors: the same */
 RAD_MUST_CHECK enum rad_status rad_bpe_index(struct rad_bpe *bpe, struct rad_bpe_spec *spec,
                                              rad_tokenizer *tok, struct rad_err *err);
-
-/* The bytes that text in the alphabet of GPT-2 stands for go to out[len]; returns how many, or -1
- * if a character is not of it. */
-int64_t rad_bpe_bytes(const char *text, size_t len, char *out);
 
 #endif

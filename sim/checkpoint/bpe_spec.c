@@ -11,7 +11,7 @@ const char rad_bpe_gpt2_regex[] =
 
 /* ---- steps ----------------------------------------------------------------------------- */
 
-void rad_bpe_steps_free(struct rad_bpe_steps *steps)
+static void free_steps(struct rad_bpe_steps *steps)
 {
     for (int i = 0; i < steps->n_normal; i++) {
         free(steps->normal[i].from);
@@ -39,7 +39,7 @@ void rad_bpe_spec_free(struct rad_bpe_spec *spec)
     free(spec->piece);
     free(spec->merge);
     free(spec->added);
-    rad_bpe_steps_free(&spec->steps);
+    free_steps(&spec->steps);
 }
 
 enum rad_status rad_bpe_spec_room(struct rad_bpe_spec *spec, int64_t max_id, struct rad_err *err)
@@ -180,6 +180,6 @@ void rad_bpe_free(void *state)
     free(bpe->join);
     rad_added_free(&bpe->added);
     rad_added_free(&bpe->added_normal);
-    rad_bpe_steps_free(&bpe->steps);
+    free_steps(&bpe->steps);
     free(bpe);
 }

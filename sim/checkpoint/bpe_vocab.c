@@ -29,7 +29,9 @@ static int byte_of(unsigned c)
     return -1;
 }
 
-int64_t rad_bpe_bytes(const char *text, size_t len, char *out)
+/* The bytes that text in the alphabet of GPT-2 stands for go to out[len]; returns how many, or -1
+ * if a character is not of it. */
+static int64_t bytes_of_text(const char *text, size_t len, char *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < len;) {
@@ -45,16 +47,6 @@ int64_t rad_bpe_bytes(const char *text, size_t len, char *out)
         i += step;
     }
     return (int64_t)n;
-}
-
-/* The byte that <0x00>..<0xFF> stands for, or -1. */
-static int fallback_byte(struct rad_slice piece)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    if (piece.len != 6 || memcmp(piece.data, "<0x", 3) != 0 || piece.data[5] != '>')
-        return -1;
-    const char *high = memchr(hex, piece.data[3], 16), *low = memchr(hex, piece.data[4], 16);
-    return high != NULL && low != NULL ? (int)(16 * (high - hex) + (low - hex)) : -1;
 }
 
 /* ---- tables ---------------------------------------------------------------------------- */
@@ -185,7 +177,7 @@ static enum rad_status add_piece(const struct build *b, int32_t id)
     bpe->at[id + 1] = bpe->at[id];
     if (p.data == NULL)
         return RAD_OK;
-    const int64_t bytes = b->spec->byte_level ? rad_bpe_bytes(p.data, p.len, text) : -1;
+    const int64_t bytes = b->spec->byte_level ? bytes_of_text(p.data, p.len, text) : -1;
     if (bytes < 0)
         memcpy(text, p.data, p.len);
     const size_t len = bytes >= 0 ? (size_t)bytes : p.len;
@@ -197,7 +189,7 @@ static enum rad_status add_piece(const struct build *b, int32_t id)
     if (b->spec->byte_level)
         byte = bytes == 1 ? (unsigned char)*text : -1;
     else if (b->spec->byte_fallback)
-        byte = fallback_byte(p);
+        byte = rad_byte_piece(p.data, p.len);
     if (byte >= 0)
         bpe->byte_id[byte] = id;
     return enter(b, id);
@@ -234,7 +226,7 @@ static int32_t side_of(const struct build *b, struct rad_slice side, char *out, 
     if (side.len == 0 || side.len > RAD_BPE_PIECE)
         return -1;
     if (b->spec->byte_level) {
-        bytes = rad_bpe_bytes(side.data, side.len, out);
+        bytes = bytes_of_text(side.data, side.len, out);
     } else {
         memcpy(out, side.data, side.len);
         bytes = (int64_t)side.len;
@@ -289,7 +281,8 @@ static size_t put_surface(const struct build *b, int32_t id, char *out)
     const struct rad_bpe *bpe = b->bpe;
     const char *text = bpe->text + bpe->at[id], *end = bpe->text + bpe->at[id + 1];
     const bool may_be_byte = b->spec->byte_fallback && b->spec->piece[id].data != NULL;
-    const int byte = may_be_byte ? fallback_byte(b->spec->piece[id]) : -1;
+    const struct rad_slice piece = b->spec->piece[id];
+    const int byte = may_be_byte ? rad_byte_piece(piece.data, piece.len) : -1;
     size_t n = 0;
     if (b->added[id] != NULL && b->added[id]->special)
         return 0;

@@ -21,7 +21,7 @@
 
 /* The folder or the GGUF file that model means; the functions below take what is found here:
  *   a .gguf file                          itself
- *   a folder without safetensors files that has exactly one .gguf file      that file
+ *   a folder without other weights that has exactly one .gguf file          that file
  *   models--ORG--NAME as in the cache of the Hugging Face hub    the snapshot that refs/main names
  *   any other folder                      itself
  *   ORG/NAME, if there is no such folder: models--ORG--NAME in $HF_HUB_CACHE, else in
@@ -31,7 +31,7 @@
 RAD_MUST_CHECK enum rad_status rad_model_find(char out[RAD_PATH_MAX], const char *model,
                                               struct rad_err *err);
 
-/* ---- weights: safetensors, GGUF -------------------------------------------------------------- */
+/* ---- weights: safetensors, torch.save, GGUF -------------------------------------------------- */
 
 #define RAD_TENSOR_DIMS 4
 

@@ -6,6 +6,7 @@
 #include "checkpoint/config.h"
 
 #include "checkpoint/gguf.h"
+#include "checkpoint/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -109,17 +110,7 @@ static enum rad_status count_or(const struct reader *r, const char *name, int32_
 
 static const struct rad_tensor *tensor(const struct reader *r, const char *name)
 {
-    for (size_t lo = 0, hi = r->parts->n; lo < hi;) {
-        const size_t mid = lo + (hi - lo) / 2;
-        const int order = strcmp(name, r->parts->tensor[mid].name);
-        if (order == 0)
-            return &r->parts->tensor[mid];
-        if (order < 0)
-            hi = mid;
-        else
-            lo = mid + 1;
-    }
-    return NULL;
+    return rad_st_find(r->parts->tensor, r->parts->n, name);
 }
 
 /* ---- what is refused ----------------------------------------------------------------------- */

@@ -155,19 +155,17 @@ static enum rad_status take_array(struct rad_gguf_cursor *c, enum rad_gguf_type 
 /* Walk over the items of an array; those of arrays within it, too, down to the deepest allowed. */
 static enum rad_status skip_array(struct rad_gguf_cursor *c, enum rad_gguf_type item, uint64_t n)
 {
-    struct {
-        uint64_t n; /* arrays still to come */
-    } level[RAD_GGUF_NESTING_MAX];
+    uint64_t left[RAD_GGUF_NESTING_MAX]; /* arrays still to come, by level */
     int depth = 0;
     if (item != RAD_GGUF_ARRAY)
         return skip_items(c, item, n);
-    level[0].n = n;
+    left[0] = n;
     while (depth >= 0) {
-        if (level[depth].n == 0) {
+        if (left[depth] == 0) {
             depth--;
             continue;
         }
-        level[depth].n--;
+        left[depth]--;
         RAD_TRY(take_array(c, &item, &n));
         if (item != RAD_GGUF_ARRAY) {
             RAD_TRY(skip_items(c, item, n));
@@ -176,7 +174,7 @@ static enum rad_status skip_array(struct rad_gguf_cursor *c, enum rad_gguf_type 
         if (++depth == RAD_GGUF_NESTING_MAX - 1)
             return rad_gguf_bad(c, RAD_E_RANGE, "arrays are nested deeper than %d",
                                 RAD_GGUF_NESTING_MAX);
-        level[depth].n = n;
+        left[depth] = n;
     }
     return RAD_OK;
 }

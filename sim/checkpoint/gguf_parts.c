@@ -2,6 +2,7 @@
  * with a header of its own; the first has all the metadata. Names and keys as llama.cpp's
  * gguf-split writes them. */
 #include "checkpoint/gguf.h"
+#include "checkpoint/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,11 +61,6 @@ static enum rad_status open_part(struct rad_gguf_parts *p, const char *first, in
     return RAD_OK;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
-}
-
 /* The tensors of all parts in one table. */
 static enum rad_status join(struct rad_gguf_parts *p, const char *path, struct rad_err *err)
 {
@@ -80,11 +76,7 @@ static enum rad_status join(struct rad_gguf_parts *p, const char *path, struct r
         memcpy(p->joined + p->n, g->tensor, g->n_tensor * sizeof p->joined[0]);
         p->n += g->n_tensor;
     }
-    qsort(p->joined, p->n, sizeof p->joined[0], by_name);
-    for (size_t i = 1; i < p->n; i++)
-        if (strcmp(p->joined[i - 1].name, p->joined[i].name) == 0)
-            return rad_fail(err, RAD_E_PARSE, "%s: two parts have a tensor '%s'", path,
-                            SHOW(p->joined[i].name));
+    RAD_TRY(rad_st_sort(p->joined, p->n, path, err));
     p->tensor = p->joined;
     if (rad_gguf_find(&p->part[0], "split.tensors.count") == NULL)
         return RAD_OK;

@@ -201,11 +201,6 @@ static int by_place(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
-}
-
 /* No tensor is empty, so two of them overlap if and only if two neighbours do. */
 static enum rad_status check_apart(const struct rad_gguf *g, struct rad_err *err)
 {
@@ -217,12 +212,7 @@ static enum rad_status check_apart(const struct rad_gguf *g, struct rad_err *err
             return rad_fail(err, RAD_E_PARSE, "%s: tensors '%s' and '%s' overlap", g->path,
                             SHOW(t->name), SHOW(next->name));
     }
-    qsort(g->tensor, g->n_tensor, sizeof g->tensor[0], by_name);
-    for (size_t i = 1; i < g->n_tensor; i++)
-        if (strcmp(g->tensor[i - 1].name, g->tensor[i].name) == 0)
-            return rad_fail(err, RAD_E_PARSE, "%s: two tensors are called '%s'", g->path,
-                            SHOW(g->tensor[i].name));
-    return RAD_OK;
+    return rad_st_sort(g->tensor, g->n_tensor, g->path, err);
 }
 
 enum rad_status rad_gguf_read_tensors(struct rad_gguf *g, struct rad_gguf_cursor *c, size_t n,

@@ -49,13 +49,12 @@ bool rad_ckpt_is_gguf(const char *path)
     return len > n && strcmp(path + len - n, ext) == 0 && !is_folder(path);
 }
 
-/* path becomes the only .gguf file of that folder, if there is one and no safetensors file. */
+/* path becomes the only .gguf file of that folder, if there is one and no other weights. */
 static enum rad_status find_gguf(char path[RAD_PATH_MAX], struct rad_err *err)
 {
     char found[RAD_PATH_MAX], name[256] = "";
     int n = 0;
-    if (rad_ckpt_has(path, "model.safetensors") ||
-        rad_ckpt_has(path, "model.safetensors.index.json"))
+    if (rad_ckpt_has_weights(path))
         return RAD_OK;
     DIR *dir = opendir(path);
     for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)

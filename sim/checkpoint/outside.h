@@ -20,6 +20,9 @@ RAD_MUST_CHECK enum rad_status rad_ckpt_path(char out[RAD_PATH_MAX], const char 
 /* Whether folder has something called name, whatever it is. */
 bool rad_ckpt_has(const char *folder, const char *name);
 
+/* Whether folder has weights that rad_tensors_open takes from folders: all but GGUF. */
+bool rad_ckpt_has_weights(const char *folder);
+
 /* Whether path names a GGUF file: it ends in .gguf and is no folder. */
 bool rad_ckpt_is_gguf(const char *path);
 
@@ -42,7 +45,7 @@ struct rad_map {
     size_t len;
 };
 
-/* Map a regular file that is not empty; what: "a safetensors file", for messages. errors: RAD_E_IO,
+/* Map a regular file that is not empty; what: "a file of weights", for messages. errors: RAD_E_IO,
  * RAD_E_PARSE (empty, or a Git-LFS pointer) */
 RAD_MUST_CHECK enum rad_status rad_map_open(struct rad_map *out, const char *path, const char *what,
                                             struct rad_err *err);

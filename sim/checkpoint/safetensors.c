@@ -47,6 +47,29 @@ bool rad_st_name_ok(const char *name)
     return true;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
+}
+
+enum rad_status rad_st_sort(struct rad_tensor *tensor, size_t n, const char *path,
+                            struct rad_err *err)
+{
+    if (n > 1)
+        qsort(tensor, n, sizeof *tensor, by_name);
+    for (size_t i = 1; i < n; i++)
+        if (by_name(&tensor[i - 1], &tensor[i]) == 0)
+            return rad_fail(err, RAD_E_PARSE, "%s: two tensors are called '%s'", path,
+                            SHOW(tensor[i].name));
+    return RAD_OK;
+}
+
+const struct rad_tensor *rad_st_find(const struct rad_tensor *tensor, size_t n, const char *name)
+{
+    const struct rad_tensor key = {.name = name};
+    return n == 0 ? NULL : bsearch(&key, tensor, n, sizeof *tensor, by_name);
+}
+
 enum rad_status rad_st_elements(const struct rad_shape *shape, int64_t *n, struct rad_err *err)
 {
     if (shape->n_dim < 0 || shape->n_dim > RAD_TENSOR_DIMS)
@@ -206,11 +229,6 @@ static int by_place(const void *a, const void *b)
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
-}
-
 /* The tensors cover the data once: overlaps would let one weight alias another, holes would let a
  * file carry what no reader sees. */
 static enum rad_status check_cover(const struct rad_st *st, const struct rad_st_source *data,
@@ -258,8 +276,7 @@ static enum rad_status index_header(struct rad_st *st, const struct rad_st_sourc
     RAD_TRY(read_tensors(st, data, err));
     qsort(st->tensor, st->n, sizeof st->tensor[0], by_place);
     RAD_TRY(check_cover(st, data, err));
-    qsort(st->tensor, st->n, sizeof st->tensor[0], by_name);
-    return RAD_OK;
+    return rad_st_sort(st->tensor, st->n, data->path, err);
 }
 
 enum rad_status rad_st_parse(struct rad_st *out, const struct rad_st_source *src,

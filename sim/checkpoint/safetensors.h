@@ -50,6 +50,12 @@ bool rad_st_name_ok(const char *name);
 RAD_MUST_CHECK enum rad_status rad_st_elements(const struct rad_shape *shape, int64_t *n,
                                                struct rad_err *err);
 
+/* Put an index in the order of names. errors: RAD_E_PARSE (two have one name), with path */
+RAD_MUST_CHECK enum rad_status rad_st_sort(struct rad_tensor *tensor, size_t n, const char *path,
+                                           struct rad_err *err);
+/* The tensor called name in such an index, or NULL. */
+const struct rad_tensor *rad_st_find(const struct rad_tensor *tensor, size_t n, const char *name);
+
 /* Round to the nearest BF16, ties to even; a NaN stays one. */
 uint16_t rad_bf16_from_f32(float x);
 

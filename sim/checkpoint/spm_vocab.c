@@ -107,16 +107,6 @@ static enum rad_status find_unknown(struct rad_spm_reader *r)
     return RAD_OK;
 }
 
-/* The byte that <0x00>..<0xFF> stands for, or -1. */
-static int byte_of(const struct rad_spm_piece *p)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    if (p->len != 6 || memcmp(p->text, "<0x", 3) != 0 || p->text[5] != '>')
-        return -1;
-    const char *high = memchr(hex, p->text[3], 16), *low = memchr(hex, p->text[4], 16);
-    return high != NULL && low != NULL ? (int)(16 * (high - hex) + (low - hex)) : -1;
-}
-
 /* With byte fallback there is a piece for every byte. */
 static enum rad_status find_bytes(struct rad_spm_reader *r)
 {
@@ -126,7 +116,7 @@ static enum rad_status find_bytes(struct rad_spm_reader *r)
     for (int32_t id = 0; id < spm->n; id++) {
         if (spm->piece[id].type != RAD_SPM_BYTE)
             continue;
-        const int byte = byte_of(&spm->piece[id]);
+        const int byte = rad_byte_piece(spm->piece[id].text, spm->piece[id].len);
         if (byte < 0 || spm->byte_id[byte] >= 0)
             return rad_fail(r->err, RAD_E_PARSE,
                             "%s: piece %" PRId32 ": expected a byte <0x00>..<0xFF>, each once",
@@ -200,7 +190,7 @@ static size_t put_piece(const struct rad_spm_reader *r, rad_tokenizer *tok, int3
         return 0;
     if (p->type == RAD_SPM_BYTE) {
         tok->flags[id] = RAD_TOKEN_BYTE;
-        out[0] = (char)(unsigned char)byte_of(p);
+        out[0] = (char)(unsigned char)rad_byte_piece(p->text, p->len);
         return 1;
     }
     if (p->type == RAD_SPM_UNKNOWN) {

@@ -41,7 +41,7 @@ struct rad_tensors {
 /* Map and check one file; s->name stays as it is. */
 static enum rad_status open_shard(struct shard *s, const char *path, struct rad_err *err)
 {
-    RAD_TRY(rad_map_open(&s->map, path, "a safetensors file", err));
+    RAD_TRY(rad_map_open(&s->map, path, "a file of weights", err));
     const struct rad_st_source src = {s->map.data, s->map.len, path};
     if (rad_torch_is(src.data, src.len, path))
         RAD_TRY(rad_torch_parse(&s->torch, &src, err));
@@ -88,16 +88,6 @@ static int find_shard(const rad_tensors *t, const char *name)
     return -1;
 }
 
-static int compare_key(const void *key, const void *tensor)
-{
-    return strcmp(key, ((const struct rad_tensor *)tensor)->name);
-}
-
-static const struct rad_tensor *find_in(const struct rad_tensor *tensor, size_t n, const char *name)
-{
-    return n == 0 ? NULL : bsearch(name, tensor, n, sizeof tensor[0], compare_key);
-}
-
 /* The shard called name, opened if it is the first to be asked for. */
 static enum rad_status need_shard(rad_tensors *t, const char *name, int *out, struct rad_err *err)
 {
@@ -130,17 +120,12 @@ static enum rad_status add_mapped(rad_tensors *t, const char *name, const json_t
                         t->path, t->layout->index, SHOW(name));
     int i = 0;
     RAD_TRY(need_shard(t, json_string_value(shard), &i, err));
-    const struct rad_tensor *found = find_in(t->shard[i].tensor, t->shard[i].n, name);
+    const struct rad_tensor *found = rad_st_find(t->shard[i].tensor, t->shard[i].n, name);
     if (found == NULL)
         return rad_fail(err, RAD_E_PARSE, "%s/%s: tensor '%s' is not in %s as the index says",
                         t->path, t->layout->index, SHOW(name), SHOW(t->shard[i].name));
     t->tensor[t->n++] = *found;
     return RAD_OK;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
 }
 
 static enum rad_status read_index(rad_tensors *t, const json_t *root, struct rad_err *err)
@@ -157,8 +142,7 @@ static enum rad_status read_index(rad_tensors *t, const json_t *root, struct rad
     const char *name;
     json_t *shard;
     json_object_foreach(map, name, shard) RAD_TRY(add_mapped(t, name, shard, err));
-    qsort(t->tensor, t->n, sizeof t->tensor[0], by_name);
-    return RAD_OK;
+    return rad_st_sort(t->tensor, t->n, t->path, err);
 }
 
 static enum rad_status open_sharded(rad_tensors *t, struct rad_err *err)
@@ -174,6 +158,14 @@ static enum rad_status open_sharded(rad_tensors *t, struct rad_err *err)
         status = read_index(t, root, err);
     json_decref(root);
     return status;
+}
+
+bool rad_ckpt_has_weights(const char *folder)
+{
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++)
+        if (rad_ckpt_has(folder, layouts[i].single) || rad_ckpt_has(folder, layouts[i].index))
+            return true;
+    return false;
 }
 
 static enum rad_status open_path(rad_tensors *t, struct rad_err *err)
@@ -257,7 +249,7 @@ const struct rad_tensor *rad_tensors_at(const rad_tensors *t, size_t i)
 
 const struct rad_tensor *rad_tensors_find(const rad_tensors *t, const char *name)
 {
-    return find_in(t->tensor, t->n, name);
+    return rad_st_find(t->tensor, t->n, name);
 }
 
 const char *rad_tensors_metadata(const rad_tensors *t, const char *key)

@@ -362,3 +362,12 @@ const struct rad_tokenizer_type rad_tokenizer_type_bytes = {
     .kind = "bytes",
     .encode = encode_bytes,
 };
+
+int rad_byte_piece(const char *text, size_t len)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    if (len != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
+        return -1;
+    const char *high = memchr(hex, text[3], 16), *low = memchr(hex, text[4], 16);
+    return high != NULL && low != NULL ? (int)(16 * (high - hex) + (low - hex)) : -1;
+}

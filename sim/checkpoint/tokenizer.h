@@ -94,4 +94,7 @@ RAD_MUST_CHECK enum rad_status rad_tokenizer_fill_none(rad_tokenizer *tok, const
 /* Append one id; the room grows by doubling. errors: RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_ids_add(struct rad_ids *ids, int32_t id, struct rad_err *err);
 
+/* The byte that a piece called <0x00>..<0xFF> stands for, or -1. */
+int rad_byte_piece(const char *text, size_t len);
+
 #endif

@@ -116,7 +116,7 @@ static enum rad_status rebuild(struct rad_pickle_machine *m, uint32_t arguments)
     const uint32_t at = (uint32_t)m->tensor.n;
     struct rad_pickle_tensor *to = rad_pickle_add(&m->tensor, sizeof t);
     if (to == NULL)
-        return rad_fail(m->err, RAD_E_NOMEM, "%s: out of memory", m->src->path);
+        return rad_pickle_no_memory(m);
     *to = t;
     return rad_pickle_push(m, (struct rad_pickle_value){.kind = RAD_PICKLE_OF_TENSOR, .first = at});
 }

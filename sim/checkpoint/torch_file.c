@@ -17,6 +17,9 @@ bool rad_torch_is(const unsigned char *data, size_t len, const char *path)
 static bool contiguous(const struct rad_pickle_tensor *t)
 {
     int64_t next = 1;
+    for (int32_t i = 0; i < t->shape.n_dim; i++)
+        if (t->shape.dim[i] == 0)
+            return true; /* no elements, whatever the strides say */
     for (int32_t i = t->shape.n_dim - 1; i >= 0; i--) {
         if (t->shape.dim[i] != 1 && t->stride[i] != next)
             return false;
@@ -70,42 +73,30 @@ static enum rad_status take_tensor(const struct rad_zip *zip, const struct rad_p
     return place(zip, from, to, err);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct rad_tensor *)a)->name, ((const struct rad_tensor *)b)->name);
-}
-
 static enum rad_status take_all(struct rad_torch *t, const struct rad_zip *zip,
                                 const struct rad_pickle *p, const struct rad_st_source *src,
                                 struct rad_err *err)
 {
-    size_t bytes = 0;
     if (p->n > RAD_ST_TENSORS_MAX)
         return rad_fail(err, RAD_E_RANGE, "%s: expected at most %d tensors but found %zu",
                         src->path, RAD_ST_TENSORS_MAX, p->n);
-    for (size_t i = 0; i < p->n; i++)
-        bytes += p->tensor[i].name.len + 1;
     t->tensor = calloc(p->n, sizeof t->tensor[0]);
-    t->names = malloc(bytes);
+    t->names = malloc((RAD_ST_NAME_MAX + 1) * p->n + 1);
     if (t->tensor == NULL || t->names == NULL)
         return rad_fail(err, RAD_E_NOMEM, "%s: cannot index %zu tensors", src->path, p->n);
     char *to = t->names;
     for (; t->n < p->n; t->n++) {
         const struct rad_pickle_text *name = &p->tensor[t->n].name;
-        memcpy(to, name->data, name->len);
-        to[name->len] = '\0';
+        const size_t len = name->len <= RAD_ST_NAME_MAX ? name->len : RAD_ST_NAME_MAX;
+        memcpy(to, name->data, len); /* a name that is cut is refused by take_tensor */
+        to[len] = '\0';
         t->tensor[t->n].name = to;
         const enum rad_status status = take_tensor(zip, &p->tensor[t->n], &t->tensor[t->n], err);
         if (status != RAD_OK)
             return rad_fail_in(err, status, "%s: tensor '%s'", src->path, SHOW(to));
         to += name->len + 1;
     }
-    qsort(t->tensor, t->n, sizeof t->tensor[0], by_name);
-    for (size_t i = 1; i < t->n; i++)
-        if (by_name(&t->tensor[i - 1], &t->tensor[i]) == 0)
-            return rad_fail(err, RAD_E_PARSE, "%s: two tensors are called '%s'", src->path,
-                            SHOW(t->tensor[i].name));
-    return RAD_OK;
+    return rad_st_sort(t->tensor, t->n, src->path, err);
 }
 
 static enum rad_status read_archive(struct rad_torch *t, const struct rad_zip *zip,

@@ -67,7 +67,6 @@ struct rad_pickle_value *rad_pickle_at(const struct rad_pickle_machine *m, uint3
 /* errors: RAD_E_PARSE, "PATH: data.pkl offset N: " before what */
 enum rad_status rad_pickle_bad(const struct rad_pickle_machine *m, const char *what);
 enum rad_status rad_pickle_no_memory(const struct rad_pickle_machine *m);
-uint32_t *rad_pickle_numbers(const struct rad_pickle_list *list);
 enum rad_status rad_pickle_add_number(struct rad_pickle_machine *m, struct rad_pickle_list *list,
                                       uint32_t x);
 

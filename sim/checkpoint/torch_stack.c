@@ -35,7 +35,7 @@ enum rad_status rad_pickle_add_number(machine *m, struct rad_pickle_list *list, 
     return RAD_OK;
 }
 
-uint32_t *rad_pickle_numbers(const struct rad_pickle_list *list)
+static uint32_t *numbers(const struct rad_pickle_list *list)
 {
     return list->item;
 }
@@ -68,7 +68,7 @@ enum rad_status rad_pickle_push(machine *m, value v)
 
 static size_t floor_of(const machine *m)
 {
-    return m->mark.n > 0 ? rad_pickle_numbers(&m->mark)[m->mark.n - 1] : 0;
+    return m->mark.n > 0 ? numbers(&m->mark)[m->mark.n - 1] : 0;
 }
 
 /* n values above the last mark? */
@@ -80,7 +80,7 @@ enum rad_status rad_pickle_need(const machine *m, size_t n)
 enum rad_status rad_pickle_pop(machine *m, uint32_t *out)
 {
     RAD_TRY(rad_pickle_need(m, 1));
-    *out = rad_pickle_numbers(&m->stack)[--m->stack.n];
+    *out = numbers(&m->stack)[--m->stack.n];
     return RAD_OK;
 }
 
@@ -88,7 +88,7 @@ enum rad_status rad_pickle_top(const machine *m, uint32_t *out)
 {
     if (m->stack.n == 0)
         return rad_pickle_bad(m, "a value is missing");
-    *out = rad_pickle_numbers(&m->stack)[m->stack.n - 1];
+    *out = numbers(&m->stack)[m->stack.n - 1];
     return RAD_OK;
 }
 
@@ -97,7 +97,7 @@ enum rad_status rad_pickle_pop_mark(machine *m, size_t *first)
 {
     if (m->mark.n == 0)
         return rad_pickle_bad(m, "a mark is missing");
-    *first = rad_pickle_numbers(&m->mark)[--m->mark.n];
+    *first = numbers(&m->mark)[--m->mark.n];
     return RAD_OK;
 }
 
@@ -108,7 +108,7 @@ enum rad_status rad_pickle_make_tuple(machine *m, size_t first)
                      .first = (uint32_t)m->item.n,
                      .n = (uint32_t)(m->stack.n - first)};
     for (size_t i = first; i < m->stack.n; i++)
-        RAD_TRY(rad_pickle_add_number(m, &m->item, rad_pickle_numbers(&m->stack)[i]));
+        RAD_TRY(rad_pickle_add_number(m, &m->item, numbers(&m->stack)[i]));
     m->stack.n = first;
     return rad_pickle_push(m, v);
 }
@@ -125,15 +125,15 @@ enum rad_status rad_pickle_set_items(machine *m, size_t first)
     const size_t n = m->stack.n - first;
     if (n % 2 != 0 || first == 0)
         return rad_pickle_bad(m, "a dict's key or value is missing");
-    const uint32_t dict = rad_pickle_numbers(&m->stack)[first - 1];
+    const uint32_t dict = numbers(&m->stack)[first - 1];
     if (rad_pickle_at(m, dict)->kind != RAD_PICKLE_DICT)
         return rad_pickle_bad(m, "expected a dict");
     for (size_t i = 0; i < n; i += 2) {
         struct rad_pickle_pair *to = rad_pickle_add(&m->pair, sizeof *to);
         if (to == NULL)
             return rad_pickle_no_memory(m);
-        *to = (struct rad_pickle_pair){dict, rad_pickle_numbers(&m->stack)[first + i],
-                                       rad_pickle_numbers(&m->stack)[first + i + 1]};
+        *to = (struct rad_pickle_pair){dict, numbers(&m->stack)[first + i],
+                                       numbers(&m->stack)[first + i + 1]};
     }
     m->stack.n = first;
     return RAD_OK;
@@ -149,7 +149,7 @@ enum rad_status rad_pickle_put(machine *m, uint64_t at)
         return rad_pickle_bad(m, "its memo has a gap");
     if (at == m->memo.n)
         return rad_pickle_add_number(m, &m->memo, v);
-    rad_pickle_numbers(&m->memo)[at] = v;
+    numbers(&m->memo)[at] = v;
     return RAD_OK;
 }
 
@@ -157,5 +157,5 @@ enum rad_status rad_pickle_get(machine *m, uint64_t at)
 {
     if (at >= m->memo.n)
         return rad_pickle_bad(m, "its memo has no such value");
-    return rad_pickle_add_number(m, &m->stack, rad_pickle_numbers(&m->memo)[at]);
+    return rad_pickle_add_number(m, &m->stack, numbers(&m->memo)[at]);
 }

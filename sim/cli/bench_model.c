@@ -212,7 +212,7 @@ static void put_roofs(rad_out *out, const struct bench *b)
     rad_out_real(out, "decode_roof_frac", b->decode.tokens / b->best_decode_s / roof);
 }
 
-static void print(const struct bench *b)
+static enum rad_status print(const struct bench *b, struct rad_err *err)
 {
     const struct rad_card *c = &rad_model_config(b->m)->card;
     char engine[160];
@@ -235,7 +235,7 @@ static void print(const struct bench *b)
     put_speed(out, b);
     put_roofs(out, b);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
+    return rad_out_close(out, true, err);
 }
 
 /* ---- setup --------------------------------------------------------------------------------- */
@@ -270,7 +270,7 @@ static enum rad_status bench(struct bench *b, struct bench_options *o, struct ra
         status = probe_machine(b, progress, err);
     rad_progress_close(progress);
     if (status == RAD_OK)
-        print(b);
+        status = print(b, err);
     return status;
 }
 

@@ -369,6 +369,7 @@ enum rad_status bench_shapes(const struct bench_options *o, struct rad_err *err)
         rad_progress_step(progress, i + 1, shapes[kinds[i].shape].name);
     }
     rad_progress_close(progress);
-    (void)rad_out_close(out, status == RAD_OK);
-    return status;
+    const enum rad_status printed =
+        rad_out_close(out, status == RAD_OK, status == RAD_OK ? err : NULL);
+    return status == RAD_OK ? printed : status;
 }

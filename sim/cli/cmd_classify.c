@@ -98,9 +98,8 @@ static enum rad_status print(const struct classify_options *o, const float *logi
     rad_out_real(out, "depth_frac", r->depth_frac);
     rad_out_real(out, "seconds", r->seconds);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
     rad_buf_free(&list);
-    return RAD_OK;
+    return rad_out_close(out, true, err);
 }
 
 static enum rad_status classify(struct classify_options *o, struct model_run *run,

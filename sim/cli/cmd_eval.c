@@ -95,13 +95,14 @@ static enum rad_status put_csv(void *ctx, const struct rad_trace_token *tok, int
     FILE *f = ctx;
     const int n = isnan(tok->nll) ? fprintf(f, "%lld,%d,%d,%d,,%g\n", (long long)tok->seq, tok->pos,
                                             tok->token, target, depth)
-                                  : fprintf(f, "%lld,%d,%d,%d,%.7g,%g\n", (long long)tok->seq,
+                                  : fprintf(f, "%lld,%d,%d,%d,%.9g,%g\n", (long long)tok->seq,
                                             tok->pos, tok->token, target, (double)tok->nll, depth);
     return n > 0 ? RAD_OK
                  : rad_fail(err, RAD_E_IO, "--per-token: cannot write: %s", strerror(errno));
 }
 
-static void print(const struct eval_options *o, const struct rad_eval_result *r)
+static enum rad_status print(const struct eval_options *o, const struct rad_eval_result *r,
+                             struct rad_err *err)
 {
     rad_out *out;
     (void)rad_out_open(&out, o->common.format, stdout);
@@ -119,7 +120,7 @@ static void print(const struct eval_options *o, const struct rad_eval_result *r)
     rad_out_real(out, "seconds", r->seconds);
     rad_out_bool(out, "forward_only", r->forward_only);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
+    return rad_out_close(out, true, err);
 }
 
 static enum rad_status evaluate(const struct eval_options *o, const struct model_run *run,
@@ -150,7 +151,7 @@ static int run(int argc, char *argv[])
     if (status == RAD_OK)
         status = evaluate(&o, &m, &result, &err);
     if (status == RAD_OK)
-        print(&o, &result);
+        status = print(&o, &result, &err);
     model_args_close(&m);
     return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("eval", &err);
 }

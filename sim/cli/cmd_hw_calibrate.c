@@ -26,7 +26,8 @@ static enum rad_status calibrate(const struct hw_options *o, struct rad_host_rat
     return status;
 }
 
-static void print(const struct hw_options *o, const struct rad_host_rates *r, double seconds)
+static enum rad_status print(const struct hw_options *o, const struct rad_host_rates *r,
+                             double seconds, struct rad_err *err)
 {
     static const int rows[RAD_HOST_N_M] = RAD_HOST_ROWS;
     rad_out *out;
@@ -49,7 +50,7 @@ static void print(const struct hw_options *o, const struct rad_host_rates *r, do
     rad_out_real(out, "step_overhead_s", r->step_overhead_s);
     rad_out_real(out, "seconds", seconds);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
+    return rad_out_close(out, true, err);
 }
 
 int hw_calibrate(const void *options)
@@ -62,15 +63,8 @@ int hw_calibrate(const void *options)
     struct rad_err err;
     struct rad_host_rates rates;
     double seconds = 0.0;
-    if (strcmp(o->sub.arg[0], "host") != 0) {
-        rad_fail(&err, RAD_E_UNSUPPORTED,
-                 "'%.64s': expected host; this version measures the machine that it runs on, and "
-                 "does not fit profiles of others to measured data",
-                 o->sub.arg[0]);
-        return rad_cli_fail("hw calibrate", &err);
-    }
-    if (calibrate(o, &rates, &seconds, &err) != RAD_OK)
-        return rad_cli_fail("hw calibrate", &err);
-    print(o, &rates, seconds);
-    return EXIT_SUCCESS;
+    enum rad_status status = calibrate(o, &rates, &seconds, &err);
+    if (status == RAD_OK)
+        status = print(o, &rates, seconds, &err);
+    return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("hw calibrate", &err);
 }

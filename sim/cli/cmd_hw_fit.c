@@ -187,9 +187,8 @@ int hw_calibrate_measured(const struct hw_options *o)
     (void)rad_out_open(&job.out, o->sub.common.format, stdout);
     if (status == RAD_OK)
         status = fit(&job, hw, &err);
-    const enum rad_status printed = rad_out_close(job.out, false);
-    if (status == RAD_OK && printed != RAD_OK)
-        status = rad_fail(&err, printed, "cannot write the result");
+    const enum rad_status printed = rad_out_close(job.out, false, status == RAD_OK ? &err : NULL);
+    status = status == RAD_OK ? printed : status;
     free(job.measured);
     free(job.rows);
     ops_close(&t);

@@ -9,8 +9,8 @@
 /* Close the table and say how it went. */
 static int finish(rad_out *out, const char *command, bool single)
 {
-    const struct rad_err err = {RAD_E_IO, "cannot write the result"};
-    return rad_out_close(out, single) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
+    struct rad_err err;
+    return rad_out_close(out, single, &err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
 }
 
 /* ---- list ---------------------------------------------------------------------------------- */
@@ -24,8 +24,9 @@ static bool known(const struct hw_names *names, const char *name)
 }
 
 /* Add the profiles of a folder that no folder before it has. */
-static void add_folder(struct hw_names *names, const char *folder)
+static void add_folder(void *ctx, const char *folder)
 {
+    struct hw_names *names = ctx;
     static const char suffix[] = ".yaml";
     DIR *dir = opendir(folder);
     for (const struct dirent *e = dir ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
@@ -54,22 +55,9 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The folders that rad_data_find looks in, in its order. */
 void hw_find_names(struct hw_names *names)
 {
-    add_folder(names, "hwprofiles");
-#ifdef RADIAL_DATADIR
-    add_folder(names, RADIAL_DATADIR "/hwprofiles");
-#endif
-    for (const char *path = getenv("RADIAL_PATH"); path != NULL && *path != '\0';) {
-        char folder[RAD_PATH_MAX];
-        const int n = (int)strcspn(path, ":");
-        snprintf(folder, sizeof folder, "%.*s/hwprofiles", n, path);
-        add_folder(names, folder);
-        snprintf(folder, sizeof folder, "%.*s", n, path);
-        add_folder(names, folder);
-        path += n + (path[n] == ':');
-    }
+    rad_data_folders("hwprofiles", add_folder, names);
     if (names->n > 1)
         qsort(names->name, names->n, sizeof *names->name, by_name);
 }

@@ -108,8 +108,8 @@ static enum rad_status write_csv(const struct ops_table *t, const struct hw_opti
         return rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
     (void)rad_out_open(&out, RAD_FORMAT_CSV, memory);
     predict_rows(t, o, hw, out);
-    enum rad_status status = rad_out_close(out, false);
-    if (fclose(memory) != 0 || status != RAD_OK)
+    enum rad_status status = rad_out_close(out, false, err);
+    if (fclose(memory) != 0 && status == RAD_OK)
         status = rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
     if (status == RAD_OK)
         status = rad_file_write(o->out_path, text, len, err);
@@ -129,8 +129,7 @@ static enum rad_status predict(const struct hw_options *o, struct ops_table *t, 
     rad_out *out;
     (void)rad_out_open(&out, o->sub.common.format, stdout);
     predict_rows(t, o, hw, out);
-    const enum rad_status status = rad_out_close(out, false);
-    return status == RAD_OK ? RAD_OK : rad_fail(err, status, "cannot write the result");
+    return rad_out_close(out, false, err);
 }
 
 int hw_predict(const void *options)

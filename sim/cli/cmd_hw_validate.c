@@ -67,9 +67,7 @@ int hw_validate(const void *options)
         (void)rad_out_open(&out, o->sub.common.format, stdout);
         for (size_t i = 0; i < groups->n; i++)
             put(out, o, &groups->of[i]);
-        status = rad_out_close(out, false);
-        if (status != RAD_OK)
-            (void)rad_fail(&err, status, "cannot write the result");
+        status = rad_out_close(out, false, &err);
     }
     if (groups != NULL)
         errors_free(groups);

@@ -115,7 +115,8 @@ static const struct argp argp = {
     .help_filter = help_filter,
 };
 
-static int print_report(const struct options *o, const struct rad_plot_report *report)
+static enum rad_status print_report(const struct options *o, const struct rad_plot_report *report,
+                                    struct rad_err *err)
 {
     rad_out *out = NULL;
     rad_out_open(&out, o->common.format, stdout);
@@ -125,7 +126,7 @@ static int print_report(const struct options *o, const struct rad_plot_report *r
     rad_out_end_row(out);
     if (report->note[0] != '\0')
         fprintf(stderr, "radial plot: %s\n", report->note);
-    return rad_out_close(out, true) == RAD_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    return rad_out_close(out, true, err);
 }
 
 static int run(int argc, char *argv[])
@@ -135,9 +136,10 @@ static int run(int argc, char *argv[])
     struct rad_err err = {RAD_OK, ""};
     if (rad_cli_parse(&argp, argc, argv, &o) != 0)
         return EXIT_FAILURE;
-    if (rad_plot_draw(&o.request, &report, &err) != RAD_OK)
-        return rad_cli_fail("plot", &err);
-    return print_report(&o, &report);
+    enum rad_status status = rad_plot_draw(&o.request, &report, &err);
+    if (status == RAD_OK)
+        status = print_report(&o, &report, &err);
+    return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("plot", &err);
 }
 
 const struct rad_command rad_command_plot = {

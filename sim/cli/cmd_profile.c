@@ -96,13 +96,14 @@ static void put_row(rad_out *out, const struct rad_profile_row *r, double influe
     rad_out_end_row(out);
 }
 
-static enum rad_status put_rows(const struct rad_profile *p, enum rad_format format, FILE *to)
+static enum rad_status put_rows(const struct rad_profile *p, enum rad_format format, FILE *to,
+                                struct rad_err *err)
 {
     rad_out *out;
     (void)rad_out_open(&out, format, to);
     for (int32_t i = 0; i < p->n_row; i++)
         put_row(out, &p->row[i], p->influence[i / 2]);
-    return rad_out_close(out, false);
+    return rad_out_close(out, false, err);
 }
 
 static void put_overall(rad_out *out, const struct profile_options *o, const struct rad_profile *p,
@@ -135,9 +136,9 @@ static enum rad_status print_json(const struct profile_options *o, const struct 
     FILE *memory = open_memstream(&rows, &len);
     if (memory == NULL)
         return rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
-    enum rad_status status = put_rows(p, RAD_FORMAT_JSON, memory);
-    if (fclose(memory) != 0)
-        status = RAD_E_NOMEM;
+    enum rad_status status = put_rows(p, RAD_FORMAT_JSON, memory, err);
+    if (fclose(memory) != 0 && status == RAD_OK)
+        status = rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
     if (status == RAD_OK) {
         rad_out *out;
         (void)rad_out_open(&out, RAD_FORMAT_JSON, stdout);
@@ -145,10 +146,10 @@ static enum rad_status print_json(const struct profile_options *o, const struct 
         put_overall(out, o, p, r);
         rad_out_json(out, "layers", rows);
         rad_out_end_row(out);
-        (void)rad_out_close(out, true);
+        status = rad_out_close(out, true, err);
     }
     free(rows);
-    return status == RAD_OK ? RAD_OK : rad_fail(err, status, "out of memory for the result");
+    return status;
 }
 
 /* Tables for people have the overall figures below the rows; csv has rows only. */
@@ -157,7 +158,7 @@ static enum rad_status print(const struct profile_options *o, const struct rad_p
 {
     if (o->common.format == RAD_FORMAT_JSON)
         return print_json(o, p, r, err);
-    (void)put_rows(p, o->common.format, stdout);
+    RAD_TRY(put_rows(p, o->common.format, stdout, err));
     if (o->common.format == RAD_FORMAT_CSV)
         return RAD_OK;
     rad_out *out;
@@ -166,8 +167,7 @@ static enum rad_status print(const struct profile_options *o, const struct rad_p
     rad_out_begin_row(out);
     put_overall(out, o, p, r);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
-    return RAD_OK;
+    return rad_out_close(out, true, err);
 }
 
 /* ---- images -------------------------------------------------------------------------------- */

@@ -175,8 +175,7 @@ static enum rad_status ask(const struct options *o, rad_db *db, struct rad_err *
         rad_out_abandon(out);
         return status;
     }
-    const enum rad_status written = rad_out_close(out, false);
-    return written == RAD_OK ? written : rad_fail(err, written, "cannot write the rows");
+    return rad_out_close(out, false, err);
 }
 
 static int run(int argc, char *argv[])

@@ -153,7 +153,6 @@ static const struct argp argp = {
 
 /* ---- replaying ------------------------------------------------------------------------- */
 
-/* The engine computes in fp32 on CPUs; elsewhere 16 bits are what people run. */
 /* Machines that run the same format share a plan. */
 static enum rad_status plan_for(struct job *job, int i, struct rad_err *err)
 {
@@ -203,13 +202,13 @@ static void close_all(struct job *job)
 
 /* ---- measured times -------------------------------------------------------------------- */
 
-/* What this machine took, where that can be compared: the run itself, replayed as it was. An
- * evaluation also computes the head of every prompt token, which a replay does not. */
 static double error_frac(double predicted_s, double measured_s)
 {
     return measured_s > 0 ? predicted_s / measured_s - 1 : (double)NAN;
 }
 
+/* What this machine took, where that can be compared: the run itself, replayed as it was. An
+ * evaluation also computes the head of every prompt token, which a replay does not. */
 static struct rad_replay_measured measured_of(const struct job *job, int i)
 {
     const struct rad_replay_options *opt = &job->replay;
@@ -331,8 +330,7 @@ static enum rad_status print_all(const struct job *job, struct rad_err *err)
     rad_out_open(&out, format, stdout);
     for (int i = 0; i < n; i++)
         (format == RAD_FORMAT_TABLE ? put_short_row : put_row)(out, job, i);
-    const enum rad_status status = rad_out_close(out, n == 1);
-    return status == RAD_OK ? status : rad_fail(err, status, "cannot write the results");
+    return rad_out_close(out, n == 1, err);
 }
 
 static int run(int argc, char *argv[])

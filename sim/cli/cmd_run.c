@@ -123,8 +123,9 @@ static void no_nul(struct rad_buf *text)
             text->data[i] = ' ';
 }
 
-static void print(const struct run_options *o, const struct model_run *run, struct stream *s,
-                  const struct rad_generate_result *r)
+static enum rad_status print(const struct run_options *o, const struct model_run *run,
+                             struct stream *s, const struct rad_generate_result *r,
+                             struct rad_err *err)
 {
     const struct rad_card *card = &rad_model_config(run->model)->card;
     rad_out *out;
@@ -147,7 +148,7 @@ static void print(const struct run_options *o, const struct model_run *run, stru
     rad_out_real(out, "tokens_per_s", r->n_new > 0 ? r->n_new / r->decode_s : (double)NAN);
     rad_out_bool(out, "forward_only", r->forward_only);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
+    return rad_out_close(out, true, err);
 }
 
 /* ---- the run ------------------------------------------------------------------------------- */
@@ -198,7 +199,7 @@ static enum rad_status generate(struct run_options *o, struct model_run *run, st
     if (status == RAD_OK && s.show != NULL)
         putchar('\n');
     if (status == RAD_OK)
-        print(o, run, &s, &r);
+        status = print(o, run, &s, &r, err);
     rad_buf_free(&s.text);
     rad_ids_free(&s.ids);
     rad_ids_free(&prompt);

@@ -182,8 +182,7 @@ static enum rad_status list_points(const struct options *o, const rad_sweep_spec
                          points[i].value[a][0] != '\0' ? points[i].value[a] : NULL);
         rad_out_end_row(out);
     }
-    const enum rad_status status = rad_out_close(out, false);
-    return status == RAD_OK ? status : rad_fail(err, status, "cannot write the list of points");
+    return rad_out_close(out, false, err);
 }
 
 static void print_reasons(const struct sink *sink)
@@ -211,8 +210,7 @@ static enum rad_status print_summary(const struct options *o, const struct rad_s
     rad_out_int(out, "skipped", s->skipped);
     rad_out_text(out, "db", o->db);
     rad_out_end_row(out);
-    const enum rad_status status = rad_out_close(out, true);
-    return status == RAD_OK ? status : rad_fail(err, status, "cannot write the summary");
+    return rad_out_close(out, true, err);
 }
 
 /* One run of the command. */
@@ -246,7 +244,7 @@ static enum rad_status sweep_with_models(struct job *job, struct rad_err *err)
     rad_buf_printf(&folder, "%s.traces", job->o->db);
     enum rad_status status = folder.failed ? rad_fail(err, RAD_E_NOMEM, "out of memory")
                                            : rad_pool_open(&pool, (int)job->o->jobs, err);
-    job->provider = (struct rad_sweep_provider){pool, capture_trace, folder.data};
+    job->provider = (struct rad_sweep_provider){pool, capture_trace, folder.data, rad_model_find};
     if (status == RAD_OK)
         status = sweep_points(job, err);
     rad_pool_close(pool);

@@ -8,8 +8,8 @@
 /* Close the table and say how it went. */
 static int finish(rad_out *out, const char *command, bool single)
 {
-    const struct rad_err err = {RAD_E_IO, "cannot write the result"};
-    return rad_out_close(out, single) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
+    struct rad_err err;
+    return rad_out_close(out, single, &err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
 }
 
 static double depth_frac(const rad_trace *t)

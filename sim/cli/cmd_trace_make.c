@@ -20,10 +20,7 @@ static int describe(const struct trace_options *o, const char *command, enum rad
     trace_info_row(out, t);
     rad_out_end_row(out);
     rad_trace_close(t);
-    if (rad_out_close(out, true) == RAD_OK)
-        return EXIT_SUCCESS;
-    rad_fail(err, RAD_E_IO, "cannot write the result");
-    return rad_cli_fail(command, err);
+    return rad_out_close(out, true, err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, err);
 }
 
 int trace_import(const void *options)

@@ -97,7 +97,8 @@ static bool progress(void *ctx, int64_t step, int64_t steps, double loss, double
     return !stop_asked;
 }
 
-static void print(const struct train_options *o, const struct rad_train_report *r)
+static enum rad_status print(const struct train_options *o, const struct rad_train_report *r,
+                             struct rad_err *err)
 {
     rad_out *out;
     (void)rad_out_open(&out, o->common.format, stdout);
@@ -113,7 +114,7 @@ static void print(const struct train_options *o, const struct rad_train_report *
     rad_out_bool(out, "stopped", r->stopped);
     rad_out_text(out, "out", o->io.out);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
+    return rad_out_close(out, true, err);
 }
 
 static enum rad_status train(struct train_options *o, bool need_teacher, struct rad_err *err)
@@ -132,9 +133,7 @@ static enum rad_status train(struct train_options *o, bool need_teacher, struct 
     const enum rad_status status = rad_train_run(&spec, &o->io, &report, err);
     rad_progress_close(o->progress);
     sigaction(SIGINT, &old, NULL);
-    if (status == RAD_OK)
-        print(o, &report);
-    return status;
+    return status == RAD_OK ? print(o, &report, err) : status;
 }
 
 static int run_as(int argc, char *argv[], const char *name, bool need_teacher)

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 256 };
-
 struct options {
     struct rad_cli_common common;
     const char *folder, *out_path;
@@ -17,28 +15,10 @@ struct options {
 
 /* ---- a folder ------------------------------------------------------------------------------ */
 
-static int by_name(const void *a, const void *b)
+static int is_csv(const struct dirent *e)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Paths of the .csv files of a folder, sorted. */
-static size_t list_files(const char *folder, char *path[MAX_FILE])
-{
-    size_t n = 0;
-    DIR *dir = opendir(folder);
-    for (struct dirent *e = dir ? readdir(dir) : NULL; e != NULL && n < MAX_FILE;
-         e = readdir(dir)) {
-        const char *dot = strrchr(e->d_name, '.');
-        if (dot != NULL && strcmp(dot, ".csv") == 0 &&
-            asprintf(&path[n], "%s/%s", folder, e->d_name) > 0)
-            n++;
-    }
-    if (dir != NULL)
-        closedir(dir);
-    if (n > 1)
-        qsort(path, n, sizeof *path, by_name);
-    return n;
+    const char *dot = strrchr(e->d_name, '.');
+    return dot != NULL && strcmp(dot, ".csv") == 0;
 }
 
 /* ---- donors -------------------------------------------------------------------------------- */
@@ -61,22 +41,28 @@ static rad_hw **open_profiles(const struct hw_names *names, size_t *n)
 static enum rad_status validate(const struct options *o, struct validate_results *results,
                                 struct rad_err *err)
 {
-    char *path[MAX_FILE];
-    const size_t n = list_files(o->folder, path);
-    if (n == 0)
+    struct dirent **file = NULL;
+    const int n = scandir(o->folder, &file, is_csv, alphasort);
+    if (n <= 0) {
+        free(file);
         return rad_fail(err, RAD_E_IO,
                         "%s: expected a folder of .csv files; unpack the measured data there",
                         o->folder);
+    }
     struct hw_names names = {0};
     size_t n_hw = 0;
     hw_find_names(&names);
     rad_hw **hw = open_profiles(&names, &n_hw);
-    for (size_t i = 0; i < n; i++) {
+    results->failed |= hw == NULL;
+    for (int i = 0; i < n; i++) {
         struct rad_err why;
-        if (validate_file(results, path[i], (struct validate_donors){hw, n_hw}, &why) != RAD_OK)
+        char path[RAD_PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", o->folder, file[i]->d_name);
+        if (validate_file(results, path, (struct validate_donors){hw, n_hw}, &why) != RAD_OK)
             rad_cli_warn("validate", "%s; file left out", why.msg);
-        free(path[i]);
+        free(file[i]);
     }
+    free(file);
     for (size_t i = 0; i < n_hw; i++)
         rad_hw_close(hw[i]);
     free(hw);
@@ -174,9 +160,8 @@ static int run(int argc, char *argv[])
         put(out, &results.of[i]);
     if (status == RAD_OK && o.out_path != NULL)
         status = write_page(&results, o.out_path, &err);
-    const enum rad_status printed = rad_out_close(out, false);
-    if (status == RAD_OK && printed != RAD_OK)
-        status = rad_fail(&err, printed, "cannot write the result");
+    const enum rad_status printed = rad_out_close(out, false, status == RAD_OK ? &err : NULL);
+    status = status == RAD_OK ? printed : status;
     free(results.of);
     return status == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("validate", &err);
 }

@@ -21,7 +21,9 @@ enum rad_status host_sgemm(int32_t m, int32_t size, double budget_s, double *flo
     return RAD_OK;
 }
 
-enum rad_status host_read(double bytes, double budget_s, double *bytes_per_s, struct rad_err *err)
+/* Read bandwidth of one thread over a block of memory, bytes/s. */
+static enum rad_status probe_read(double bytes, double budget_s, double *bytes_per_s,
+                                  struct rad_err *err)
 {
     struct rad_probe_time t;
     RAD_TRY(rad_probe_read((size_t)bytes, budget_s, &t, err));
@@ -93,18 +95,18 @@ static enum rad_status probe_memory(struct calibration *c, struct rad_err *err)
     struct rad_host_rates *r = c->r;
     r->memory_bytes = memory_bytes();
     r->l2_bytes = system_bytes(_SC_LEVEL2_CACHE_SIZE, 512.0 * kb);
-    RAD_TRY(host_read(r->l2_bytes / 2.0, probe_s, &r->l2_bytes_per_s, err));
+    RAD_TRY(probe_read(r->l2_bytes / 2.0, probe_s, &r->l2_bytes_per_s, err));
     step(c, "L2 cache");
-    RAD_TRY(host_read(host_dram_bytes(), 4.0 * probe_s, &r->dram_bytes_per_s, err));
+    RAD_TRY(probe_read(host_dram_bytes(), 4.0 * probe_s, &r->dram_bytes_per_s, err));
     step(c, "memory");
-    RAD_TRY(host_read(4.0 * r->l2_bytes, probe_s, &r->l3_bytes_per_s, err));
+    RAD_TRY(probe_read(4.0 * r->l2_bytes, probe_s, &r->l3_bytes_per_s, err));
     step(c, "L3 cache");
     r->l3_bytes = 2.0 * r->l2_bytes;
     const double limit = system_bytes(_SC_LEVEL3_CACHE_SIZE, 64.0 * mb);
     const double between = sqrt(r->l3_bytes_per_s * r->dram_bytes_per_s);
     for (double size = 4.0 * r->l2_bytes; size <= limit && size <= host_dram_bytes(); size *= 2.0) {
         double rate = 0.0;
-        RAD_TRY(host_read(size, probe_s, &rate, err));
+        RAD_TRY(probe_read(size, probe_s, &rate, err));
         if (rate < between)
             break;
         r->l3_bytes = size;

@@ -8,10 +8,6 @@
 RAD_MUST_CHECK enum rad_status host_sgemm(int32_t m, int32_t size, double budget_s,
                                           double *flop_per_s, struct rad_err *err);
 
-/* Read bandwidth of one thread over a block of memory, bytes/s. */
-RAD_MUST_CHECK enum rad_status host_read(double bytes, double budget_s, double *bytes_per_s,
-                                         struct rad_err *err);
-
 /* A block larger than the caches, as far as memory allows. */
 double host_dram_bytes(void);
 

@@ -51,7 +51,6 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
         return 0;
     case MODEL_KEY_SEED:
         a->seed = (uint64_t)rad_cli_int(state, "--seed", arg, 0, 1L << 53);
-        a->has_seed = true;
         return 0;
     case MODEL_KEY_TAIL:
         a->tail = rad_cli_real(state, "--tail", arg, 1e-6, 1.0);
@@ -74,20 +73,12 @@ error_t model_args_parse(struct model_args *a, int key, char *arg, struct argp_s
     }
 }
 
-/* --seed is the seed of policy skip too, unless its own seed=... is given. */
 static enum rad_status parse_policy(struct model_args *a, const rad_model *m, struct rad_err *err)
 {
     const struct rad_model_config *c = rad_model_config(m);
-    char text[256];
     if (a->policy == NULL)
         a->policy = c->router.hidden > 0 ? "radial:budget=1" : "dense";
-    const bool seeded = a->has_seed && strncmp(a->policy, "skip", 4) == 0 &&
-                        strstr(a->policy, "seed=") == NULL;
-    snprintf(text, sizeof text, "%s", a->policy);
-    if (seeded)
-        snprintf(text, sizeof text, "%s%cseed=%llu", a->policy,
-                 strchr(a->policy, ':') != NULL ? ',' : ':', (unsigned long long)a->seed);
-    return rad_route_parse(&a->engine.route, text, c->card.n_layer, err);
+    return rad_route_parse_seeded(&a->engine.route, a->policy, c->card.n_layer, a->seed, err);
 }
 
 enum rad_status model_args_open(struct model_args *a, struct model_run *run, struct rad_err *err)

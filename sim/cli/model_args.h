@@ -14,7 +14,6 @@ struct model_args {
     bool stats;
     bool images; /* the command reads images too; others refuse models that do */
     bool alone;  /* one engine at a time: it has the threads, and there is no pool */
-    bool has_seed;
     uint64_t seed;
     struct rad_engine_options engine; /* filled by model_args_open, like found */
     char found[RAD_PATH_MAX];         /* where the model is: rad_model_find */

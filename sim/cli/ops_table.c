@@ -2,6 +2,7 @@
 #include "cli/ops_table.h"
 
 #include "cli/ops_experts.h"
+#include "cli/ops_words.h"
 
 #include <errno.h>
 #include <math.h>
@@ -61,6 +62,14 @@ static enum rad_status number(const struct ops_table *t, size_t row, int column,
     return RAD_OK;
 }
 
+/* errors: RAD_E_RANGE, where products of the three would leave int64_t */
+static enum rad_status countable(int64_t a, int64_t b, int64_t c, struct rad_err *err)
+{
+    return (double)a * (double)b * (double)c <= 0x1p62
+               ? RAD_OK
+               : rad_fail(err, RAD_E_RANGE, "an operation of more than 2^62 rows or pairs");
+}
+
 /* ---- number formats ------------------------------------------------------------------------ */
 
 /* Names that measured data use for formats. Weight-only formats multiply in fp16 and read narrower
@@ -99,6 +108,7 @@ static enum rad_status gemm_op(const struct ops_table *t, size_t row, enum rad_d
     RAD_TRY(number(t, row, C_K, 0, &k, err));
     if (strcmp(text_of(t, row, C_OP), "bmm") == 0)
         RAD_TRY(number(t, row, C_BATCH, 1, &batch, err));
+    RAD_TRY(countable(m, batch, 1, err));
     *op = rad_op_gemm(m * batch, n, k, dtype);
     op->weight_bytes *= (double)batch; /* a bmm has as many right-hand sides */
     return RAD_OK;
@@ -158,6 +168,7 @@ static enum rad_status attend_op(const struct ops_table *t, size_t row, enum rad
     RAD_TRY(number(t, row, C_HEAD_DIM, 0, &dim, err));
     if (seq > kv || kv_heads > heads || heads > INT32_MAX || dim > INT32_MAX || batch > INT32_MAX)
         return rad_fail(err, RAD_E_RANGE, "expected seq <= kv and kv_heads <= heads");
+    RAD_TRY(countable(batch, seq, kv, err));
     const struct rad_attend_shape shape = {
         .m = batch * seq,
         .n_keys = batch * (seq * kv - seq * (seq - 1) / 2),
@@ -214,6 +225,7 @@ static enum rad_status vector_op(const struct ops_table *t, size_t row, enum rad
     RAD_TRY(number(t, row, C_BATCH, 0, &batch, err));
     RAD_TRY(number(t, row, C_SEQ, 1, &seq, err));
     RAD_TRY(number(t, row, C_HIDDEN, 0, &hidden, err));
+    RAD_TRY(countable(batch, seq, 1, err));
     *op = rad_op_vector(kind, batch * seq, hidden, dtype);
     if (kind == RAD_OP_ACT && strstr(text_of(t, row, C_NOTES), "gated") == NULL) {
         op->act_bytes *= 2.0 / 3.0;
@@ -276,49 +288,6 @@ static enum rad_status op_of(const struct ops_table *t, size_t row, struct rad_o
     return RAD_OK;
 }
 
-/* Words of the row's software: of its source, and the ways of running that notes tell of. The
- * blocks of phi-2 have LayerNorm where the others of that source have RMSNorm, and add three
- * tensors where they add two: other kernels under the same name. */
-static void software_of(const struct ops_table *t, size_t row, char out[OPS_SOFTWARE])
-{
-    static const struct {
-        const char *note, *word;
-    } modes[] = {{"phi-2;input_layernorm", " mean"},
-                 {"with_mean", " mean"},
-                 {"phi-2;add", " three"},
-                 {"eager", " eager"},
-                 {"graph", " graph"},
-                 {"event_incl_launch", " launched"},
-                 {"devices_per_node=1;", " node1"},
-                 {"devices_per_node=2;", " node2"},
-                 {"devices_per_node=4;", " node4"},
-                 {"devices_per_node=8;", " node8"}};
-    const char *source = text_of(t, row, C_SOURCE), *notes = text_of(t, row, C_NOTES);
-    snprintf(out, OPS_SOFTWARE, "%.32s", *source != '\0' ? source : "measured");
-    for (char *at = out; *at != '\0'; at++)
-        *at = *at == '-' || *at == '"' || *at == '\\' || (unsigned char)*at < ' ' ? ' ' : *at;
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-        if (strstr(notes, modes[i].note) != NULL && strlen(out) + 20 < OPS_SOFTWARE)
-            strcat(out, modes[i].word);
-    const char *node = strstr(notes, "devices_per_node=");
-    if (node != NULL && atoi(text_of(t, row, C_TP)) > atoi(node + strlen("devices_per_node=")))
-        strcat(out, " across");
-    if (strstr(text_of(t, row, C_HARDWARE), "_pairwise") != NULL)
-        strcat(out, " pairwise");
-    else if (strstr(text_of(t, row, C_HARDWARE), "_dgx") != NULL)
-        strcat(out, " dgx");
-}
-
-/* "internlm-20b;mlp_act": the first word of several, if it can be the name of a model. */
-static void model_of(const char *notes, char out[OPS_MODEL])
-{
-    const size_t len = strcspn(notes, ";");
-    const size_t digits = strcspn(notes, "0123456789"), equal = strcspn(notes, "=");
-    out[0] = '\0';
-    if (notes[len] == ';' && digits < len && equal > len && len < OPS_MODEL)
-        snprintf(out, OPS_MODEL, "%.*s", (int)len, notes);
-}
-
 /* A positive number, 0 if the cell is empty or not there. */
 static enum rad_status measure(const struct ops_table *t, size_t row, int column, double *out,
                                struct rad_err *err)
@@ -341,8 +310,9 @@ enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *o
 {
     const bool link = is_link(text_of(t, row, C_OP));
     *out = (struct ops_row){.m = {.row = row + 1}};
-    software_of(t, row, out->software);
-    model_of(text_of(t, row, C_NOTES), out->model);
+    ops_software(text_of(t, row, C_SOURCE), text_of(t, row, C_NOTES), text_of(t, row, C_TP),
+                 text_of(t, row, C_HARDWARE), out->software);
+    ops_model(text_of(t, row, C_NOTES), out->model);
     if (strcmp(text_of(t, row, C_OP), "moe") == 0)
         snprintf(out->model, OPS_MODEL, "%.8s x %.8s, %d", text_of(t, row, C_HIDDEN),
                  text_of(t, row, C_FFN), (int)ops_note_int(text_of(t, row, C_NOTES), "experts"));
@@ -376,11 +346,6 @@ enum rad_status ops_hardware(struct ops_table *t, size_t row, const char **profi
     *profile = *name != '\0' ? t->last_alias : "";
     *known = strcmp(*profile, name) != 0;
     return RAD_OK;
-}
-
-bool ops_has_sources(const struct ops_table *t)
-{
-    return t->at[C_SOURCE] >= 0;
 }
 
 enum rad_status ops_open(struct ops_table *t, const char *path, struct rad_err *err)

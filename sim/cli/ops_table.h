@@ -7,8 +7,9 @@
 #define RAD_CLI_OPS_TABLE_H
 
 #include "cli/csv.h"
+#include "cli/ops_words.h"
 
-enum { OPS_N_COLUMN = 19, OPS_SOFTWARE = 48, OPS_MODEL = 32 };
+enum { OPS_N_COLUMN = 19 };
 
 struct ops_table {
     struct csv csv;
@@ -28,7 +29,6 @@ struct ops_row {
 /* errors: as csv_read, and RAD_E_PARSE without columns op and dtype */
 RAD_MUST_CHECK enum rad_status ops_open(struct ops_table *t, const char *path, struct rad_err *err);
 void ops_close(struct ops_table *t);
-bool ops_has_sources(const struct ops_table *t);
 
 /* Row from 0. errors: RAD_E_RANGE, RAD_E_PARSE, RAD_E_UNSUPPORTED; without file and row */
 RAD_MUST_CHECK enum rad_status ops_row(const struct ops_table *t, size_t row, struct ops_row *out,

@@ -354,15 +354,15 @@ void rad_out_abandon(rad_out *out)
     out_free(out);
 }
 
-enum rad_status rad_out_close(rad_out *out, bool single_object)
+enum rad_status rad_out_close(rad_out *out, bool single_object, struct rad_err *err)
 {
     if (out == NULL)
-        return RAD_E_NOMEM;
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
     out->single = single_object;
     flush_block(out, true);
-    const enum rad_status status = out->failed                                    ? RAD_E_NOMEM
-                                   : fflush(out->to) != 0 || ferror(out->to) != 0 ? RAD_E_IO
-                                                                                  : RAD_OK;
+    const bool failed = out->failed, written = fflush(out->to) == 0 && ferror(out->to) == 0;
     out_free(out);
-    return status;
+    if (failed)
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
+    return written ? RAD_OK : rad_fail(err, RAD_E_IO, "cannot write the result");
 }

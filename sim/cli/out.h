@@ -4,7 +4,7 @@
  *       rad_out_open(&out, format, stdout);
  *       rad_out_begin_row(out); rad_out_text(out, "hw", name); rad_out_real(out, "latency_s", x);
  *       rad_out_end_row(out);
- *       if (rad_out_close(out, true) != RAD_OK) ...
+ *       if (rad_out_close(out, true, &err) != RAD_OK) ...
  *
  * Rows are written in blocks, so that output of any length needs little memory; the columns of
  * table, csv and md are those of the first block (1024 rows). Keys are copied. A failure (memory,
@@ -46,8 +46,9 @@ void rad_out_end_row(rad_out *out);
 void rad_out_column(rad_out *out, const char *key);
 
 /* Write what is left and free out. single_object: one row is written as one JSON object, and as
- * a list of "key value" lines in table and md; otherwise JSON is an array. */
-enum rad_status rad_out_close(rad_out *out, bool single_object);
+ * a list of "key value" lines in table and md; otherwise JSON is an array.
+ * errors: RAD_E_NOMEM and RAD_E_IO, also those of functions above; err may be NULL */
+RAD_MUST_CHECK enum rad_status rad_out_close(rad_out *out, bool single_object, struct rad_err *err);
 
 /* Free out after a failure. What was not written yet is dropped; JSON that has begun is ended. */
 void rad_out_abandon(rad_out *out);

@@ -116,10 +116,8 @@ static enum rad_status put_sublayers(const struct skip_table *t, enum rad_format
     (void)rad_out_open(&out, format, to);
     for (size_t i = 0; i < 2 * (size_t)t->n_layer && status == RAD_OK; i++)
         status = put_sublayer(out, t, i, s, err);
-    const enum rad_status closed = rad_out_close(out, false);
-    if (status == RAD_OK && closed != RAD_OK)
-        return rad_fail(err, closed, "cannot write the result");
-    return status;
+    const enum rad_status closed = rad_out_close(out, false, status == RAD_OK ? err : NULL);
+    return status == RAD_OK ? closed : status;
 }
 
 /* ---- over all ---------------------------------------------------------------------------------
@@ -214,7 +212,8 @@ static enum rad_status print_json(const struct skip_table *t, const char *model,
         status = put_overall(out, t, model, s, err);
         rad_out_json(out, "sublayers", rows);
         rad_out_end_row(out);
-        (void)rad_out_close(out, true);
+        const enum rad_status closed = rad_out_close(out, true, status == RAD_OK ? err : NULL);
+        status = status == RAD_OK ? closed : status;
     }
     free(rows);
     return status;
@@ -232,8 +231,8 @@ static enum rad_status print_tables(const struct skip_table *t, enum rad_format 
     rad_out_begin_row(out);
     const enum rad_status status = put_overall(out, t, model, s, err);
     rad_out_end_row(out);
-    (void)rad_out_close(out, true);
-    return status;
+    const enum rad_status closed = rad_out_close(out, true, status == RAD_OK ? err : NULL);
+    return status == RAD_OK ? closed : status;
 }
 
 enum rad_status skip_table_print(const struct skip_table *t, enum rad_format format,
@@ -275,10 +274,10 @@ enum rad_status skip_table_save(const struct skip_table *t, const char *path, st
         rad_out_real(out, "delta_nll", (double)r->delta);
         rad_out_end_row(out);
     }
-    enum rad_status status = rad_out_close(out, false);
-    if (fclose(memory) != 0 || status != RAD_OK)
+    enum rad_status status = rad_out_close(out, false, err);
+    if (fclose(memory) != 0 && status == RAD_OK)
         status = no_memory(err);
-    else
+    if (status == RAD_OK)
         status = rad_file_write(path, text, len, err);
     free(text);
     return status;

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUSY_MS = 10000, LENGTH_LIMIT = 256 << 20 };
+enum { BUSY_MS = 10000, RETRY_MS = 10, LENGTH_LIMIT = 256 << 20 };
 
 static const char magic[16] = "SQLite format 3";
 
@@ -53,6 +53,19 @@ static enum rad_status look(const char *path, const struct rad_db_format *format
                         "'%s': expected a %s but found a file that is no SQLite database", path,
                         format->name);
     return RAD_OK;
+}
+
+/* Make an empty file, unless there is one by now. */
+static bool claim(const char *path)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    return fd >= 0 && close(fd) == 0;
+}
+
+static bool is_empty(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_size == 0;
 }
 
 static bool has_wal(const char *path)
@@ -135,23 +148,20 @@ struct identity {
     int64_t application_id, user_version, n_object;
 };
 
-static enum rad_status read_int(rad_db *db, const char *sql, int64_t *out, struct rad_err *err)
+/* In one statement, so that a file that another process is making is blank or whole. */
+static enum rad_status read_identity(rad_db *db, struct identity *out, struct rad_err *err)
 {
+    static const char sql[] = "SELECT application_id, user_version, (SELECT count(*) FROM "
+                              "sqlite_schema) FROM pragma_application_id, pragma_user_version";
     sqlite3_stmt *stmt = NULL;
     bool row = false;
     RAD_TRY(rad_db_prepare(db, &stmt, sql, err));
     const enum rad_status status = rad_db_step(db, stmt, &row, err);
-    if (status == RAD_OK)
-        *out = row ? rad_db_column_int(stmt, 0) : 0;
+    if (status == RAD_OK && row)
+        *out = (struct identity){rad_db_column_int(stmt, 0), rad_db_column_int(stmt, 1),
+                                 rad_db_column_int(stmt, 2)};
     rad_db_finalize(stmt);
     return status;
-}
-
-static enum rad_status read_identity(rad_db *db, struct identity *out, struct rad_err *err)
-{
-    RAD_TRY(read_int(db, "PRAGMA application_id", &out->application_id, err));
-    RAD_TRY(read_int(db, "PRAGMA user_version", &out->user_version, err));
-    return read_int(db, "SELECT count(*) FROM sqlite_schema", &out->n_object, err);
 }
 
 static bool is_blank(const struct identity *id)
@@ -219,6 +229,19 @@ static enum rad_status make_schema(rad_db *db, struct rad_err *err)
     return rad_db_commit(db, err);
 }
 
+/* SQLite does not wait for others when it changes the mode. */
+static enum rad_status set_wal(rad_db *db, struct rad_err *err)
+{
+    for (int waited = 0;; waited += RETRY_MS) {
+        const enum rad_status status =
+            rad_db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", err);
+        if (status == RAD_OK || (sqlite3_errcode(db->handle) & 0xff) != SQLITE_BUSY ||
+            waited >= BUSY_MS)
+            return status;
+        sqlite3_sleep(RETRY_MS);
+    }
+}
+
 static enum rad_status open_write(rad_db *db, enum rad_db_mode mode, struct rad_err *err)
 {
     struct identity id = {0};
@@ -227,8 +250,9 @@ static enum rad_status open_write(rad_db *db, enum rad_db_mode mode, struct rad_
     const bool blank = is_blank(&id) && mode != RAD_DB_WRITE;
     if (!blank)
         RAD_TRY(check_identity(db, &id, err));
-    RAD_TRY(rad_db_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", err));
-    return blank ? make_schema(db, err) : RAD_OK;
+    if (blank)
+        RAD_TRY(make_schema(db, err));
+    return set_wal(db, err);
 }
 
 /* Any version of our format may be replaced, but nothing else. */
@@ -265,11 +289,12 @@ static enum rad_status open_mode(rad_db *db, enum rad_db_mode mode, struct rad_e
     }
     if (mode == RAD_DB_REPLACE)
         RAD_TRY(remove_old(db, &disk, err));
+    const bool ours = mode == RAD_DB_REPLACE || (!disk.exists && claim(db->path));
     const enum rad_status status = open_write(db, mode, err);
-    if (status != RAD_OK && (!disk.exists || mode == RAD_DB_REPLACE)) {
+    if (status != RAD_OK && ours) {
         disconnect(db);
-        if (remove_file(db->path, NULL) != RAD_OK)
-            return status; /* the message already says what went wrong first */
+        if (mode == RAD_DB_REPLACE || is_empty(db->path)) /* not what another process put there */
+            (void)remove_file(db->path, NULL);            /* err says what went wrong first */
     }
     return status;
 }

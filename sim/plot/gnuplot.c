@@ -70,12 +70,24 @@ static enum rad_status split(const char *output, struct place *p, struct rad_err
     return RAD_OK;
 }
 
+/* The file beside the picture as a string of gnuplot: with "./" before it, or a name that begins
+ * with '-', '|' or '<' would be an option or a command to run. */
+static void quote_file(struct rad_buf *s, const struct place *p, const char *ending)
+{
+    struct rad_buf file = {0};
+    rad_buf_printf(&file, "./%.*s%s", (int)strlen(p->name) - 4, p->name, ending);
+    if (file.failed)
+        s->failed = true;
+    else
+        rad_chart_quote(s, file.data);
+    rad_buf_free(&file);
+}
+
 static void write_head(struct rad_buf *s, const struct place *p)
 {
-    const int stem = (int)strlen(p->name) - 4;
     rad_buf_printf(s, "# Draws %s: run gnuplot on this file in its folder.\n", p->name);
     rad_buf_add(s, "if (!exists('out')) out = ");
-    rad_chart_quote(s, p->name);
+    quote_file(s, p, p->svg ? ".svg" : ".png");
     rad_buf_printf(s,
                    "\nset encoding utf8\nset terminal %s size 1600,1000 enhanced font '%s'"
                    " linewidth 2 background '#ffffff'\nset output out\n"
@@ -83,14 +95,7 @@ static void write_head(struct rad_buf *s, const struct place *p)
                    "font(size) = sprintf(',%%d', size * %s)\ndata = ",
                    p->svg ? "svg" : "pngcairo", p->svg ? "sans-serif,27" : "Sans,22",
                    p->svg ? "0.42" : "1.0", p->svg ? "1.23" : "1.0");
-    char *table = NULL;
-    if ((table = malloc((size_t)stem + sizeof ".tsv")) == NULL) {
-        s->failed = true;
-        return;
-    }
-    snprintf(table, (size_t)stem + sizeof ".tsv", "%.*s.tsv", stem, p->name);
-    rad_chart_quote(s, table);
-    free(table);
+    quote_file(s, p, ".tsv");
     rad_buf_add(s, "\nset datafile separator tab\nset datafile missing NaN\narray C[8] = [");
     for (int i = 0; i < RAD_N_COLOR; i++)
         rad_buf_printf(s, "%s0x%s", i > 0 ? ", " : "", rad_plot_colors[i] + 1);
@@ -187,15 +192,13 @@ static enum rad_status run_gnuplot(const struct place *p, const char *set_out, c
 /* gnuplot draws under another name, so that a failure leaves no half picture. */
 static enum rad_status draw(const struct place *p, const char *output, struct rad_err *err)
 {
-    struct rad_buf set_out = {0}, part = {0}, script = {0}, name = {0};
-    rad_buf_printf(&name, "%s.part", p->name);
+    struct rad_buf set_out = {0}, part = {0}, script = {0};
     rad_buf_printf(&part, "%s.part", output);
-    rad_buf_printf(&script, "%.*s.gp", (int)strlen(p->name) - 4, p->name);
+    rad_buf_printf(&script, "./%.*s.gp", (int)strlen(p->name) - 4, p->name);
     rad_buf_add(&set_out, "out = ");
-    if (!name.failed)
-        rad_chart_quote(&set_out, name.data);
+    quote_file(&set_out, p, p->svg ? ".svg.part" : ".png.part");
     enum rad_status status = RAD_OK;
-    if (set_out.failed || part.failed || script.failed || name.failed)
+    if (set_out.failed || part.failed || script.failed)
         status = rad_fail(err, RAD_E_NOMEM, "plot: out of memory");
     if (status == RAD_OK)
         status = run_gnuplot(p, set_out.data, script.data, err);
@@ -206,7 +209,6 @@ static enum rad_status draw(const struct place *p, const char *output, struct ra
     rad_buf_free(&set_out);
     rad_buf_free(&part);
     rad_buf_free(&script);
-    rad_buf_free(&name);
     return status;
 }
 

@@ -110,7 +110,7 @@ void rad_program_init(struct rad_program *p, const struct rad_card *card,
                       const struct rad_parallel *parallel, enum rad_dtype dtype);
 void rad_program_free(struct rad_program *p);
 
-/* Append a group to the current step. errors: RAD_E_NOMEM, RAD_E_RANGE (too many) */
+/* Append a group to the current step. errors: RAD_E_NOMEM */
 RAD_MUST_CHECK enum rad_status rad_program_add(struct rad_program *p,
                                                const struct rad_group_key *key, uint32_t repeat,
                                                struct rad_err *err);

@@ -93,8 +93,8 @@ static enum rad_status set_one(struct rad_route *route, char **rest, struct rad_
     return status == RAD_OK ? RAD_OK : rad_fail_in(err, status, "policy %s", route->policy->name);
 }
 
-enum rad_status rad_route_parse(struct rad_route *out, const char *text, int32_t n_layer,
-                                struct rad_err *err)
+enum rad_status rad_route_parse_seeded(struct rad_route *out, const char *text, int32_t n_layer,
+                                       uint64_t seed, struct rad_err *err)
 {
     char copy[256];
     *out = (struct rad_route){0};
@@ -107,11 +107,20 @@ enum rad_status rad_route_parse(struct rad_route *out, const char *text, int32_t
     if (out->policy == NULL)
         return unknown_policy(copy, err);
     rad_params_default(out->policy->params, out->params);
+    const struct rad_param *p = rad_param_find(out->policy->params, "seed");
+    if (p != NULL)
+        out->params[p->offset / sizeof(double)] = (double)seed;
     while (rest != NULL)
         RAD_TRY(set_one(out, &rest, err));
     if (out->policy->check == NULL)
         return RAD_OK;
     return out->policy->check(out->params, n_layer, err);
+}
+
+enum rad_status rad_route_parse(struct rad_route *out, const char *text, int32_t n_layer,
+                                struct rad_err *err)
+{
+    return rad_route_parse_seeded(out, text, n_layer, 0, err);
 }
 
 /* As few digits as read back to the same double. */

@@ -70,6 +70,11 @@ struct rad_route {
 RAD_MUST_CHECK enum rad_status rad_route_parse(struct rad_route *out, const char *text,
                                                int32_t n_layer, struct rad_err *err);
 
+/* The same, but a policy that draws takes this seed unless the text gives its own. */
+RAD_MUST_CHECK enum rad_status rad_route_parse_seeded(struct rad_route *out, const char *text,
+                                                      int32_t n_layer, uint64_t seed,
+                                                      struct rad_err *err);
+
 /* Write the canonical text, all parameters spelled out, as stored in traces. */
 void rad_route_text(const struct rad_route *route, char *out, size_t size);
 

@@ -27,7 +27,9 @@ static const struct rad_column columns[] = {
 
 #define RAD_VIEW(name, doc, sql) {#name, doc, sql},
 #define RAD_VIEW_COLUMN(name, doc)
-static const struct rad_view views[] = {
+static const struct {
+    const char *name, *doc, *sql; /* sql: the SELECT */
+} views[] = {
 #include "store/views.def"
 };
 #undef RAD_VIEW
@@ -53,16 +55,15 @@ static const struct {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-const struct rad_column *rad_store_columns(size_t *n)
+const struct rad_column *rad_store_columns(const char *table, size_t *n)
 {
-    *n = COUNT(columns);
-    return columns;
-}
-
-const struct rad_view *rad_store_view_rows(size_t *n)
-{
-    *n = COUNT(views);
-    return views;
+    size_t first = 0; /* behind the row that begins the table */
+    while (columns[first].type != NULL || strcmp(columns[first].table, table) != 0)
+        first++;
+    first++;
+    for (*n = 0; first + *n < COUNT(columns) && columns[first + *n].type != NULL; ++*n)
+        continue;
+    return &columns[first];
 }
 
 /* ---- units ----------------------------------------------------------------------------- */
@@ -134,19 +135,18 @@ static void metric_columns(struct rad_buf *sql)
     size_t n = 0;
     const struct rad_metric *metrics = rad_replay_metrics(&n);
     for (size_t i = 0; i < n; i++)
-        rad_buf_printf(sql, "%s    %s REAL -- %s\n", ", ", metrics[i].name, metrics[i].doc);
+        rad_buf_printf(sql, ",     %s REAL -- %s\n", metrics[i].name, metrics[i].doc);
 }
 
 /* The comma comes before a column, as behind it would stand in the comment. */
 static void create_table(struct rad_buf *sql, size_t table)
 {
-    size_t i = 0;
-    while (columns[i].type != NULL || strcmp(columns[i].table, tables[table].name) != 0)
-        i++;
+    size_t n = 0;
+    const struct rad_column *c = rad_store_columns(tables[table].name, &n);
     rad_buf_printf(sql, "CREATE TABLE %s ( -- %s\n", tables[table].name, tables[table].doc);
-    for (const char *comma = "  "; ++i < COUNT(columns) && columns[i].type != NULL; comma = ", ")
-        rad_buf_printf(sql, "%s    %s %s -- %s\n", comma, columns[i].name, columns[i].type,
-                       columns[i].doc);
+    for (size_t i = 0; i < n; i++)
+        rad_buf_printf(sql, "%s    %s %s -- %s\n", i > 0 ? ", " : "  ", c[i].name, c[i].type,
+                       c[i].doc);
     if (strcmp(tables[table].name, "result") == 0)
         metric_columns(sql);
     if (tables[table].constraints[0] != '\0')
@@ -154,7 +154,8 @@ static void create_table(struct rad_buf *sql, size_t table)
     rad_buf_add(sql, ") STRICT;\n");
 }
 
-void rad_store_results_sql(struct rad_buf *sql)
+/* The SELECT of view results, built from the tables. */
+static void results_sql(struct rad_buf *sql)
 {
     size_t n = 0;
     const struct rad_metric *metrics = rad_replay_metrics(&n);
@@ -179,7 +180,7 @@ void rad_store_results_sql(struct rad_buf *sql)
 static void create_views(struct rad_buf *sql)
 {
     rad_buf_add(sql, "CREATE VIEW results AS ");
-    rad_store_results_sql(sql);
+    results_sql(sql);
     rad_buf_add(sql, ";\nINSERT INTO view_doc VALUES ('results', 'one flat row per result, all"
                      " that is known about it');\n");
     for (size_t i = 0; i < COUNT(views); i++) {

@@ -23,7 +23,7 @@ struct rad_store {
     int64_t run_id; /* 0: not written yet */
     sqlite3_stmt *stmt[N_STMT];
     bool open;   /* a transaction */
-    bool broken; /* a row failed: what is not committed is not to be */
+    bool broken; /* a row failed, perhaps half of it is there: nothing is committed any more */
     double begin_s;
     /* what is known to be in the file, so that it is not sent again */
     char trace_hash[17], hw_hash[17];
@@ -34,15 +34,12 @@ struct rad_store {
 /* "INSERT INTO table (columns) VALUES (?1, ?2, ...)" for all columns of a table, then ending. */
 static void insert_sql(struct rad_buf *sql, const char *table, const char *ending)
 {
-    size_t n = 0, n_metric = 0, count = 0;
-    const struct rad_column *columns = rad_store_columns(&n);
+    size_t count = 0, n_metric = 0;
+    const struct rad_column *columns = rad_store_columns(table, &count);
     const struct rad_metric *metrics = rad_replay_metrics(&n_metric);
-    size_t i = 0;
-    while (columns[i].type != NULL || strcmp(columns[i].table, table) != 0)
-        i++;
     rad_buf_printf(sql, "INSERT INTO %s (", table);
-    while (++i < n && columns[i].type != NULL)
-        rad_buf_printf(sql, "%s%s", count++ > 0 ? ", " : "", columns[i].name);
+    for (size_t i = 0; i < count; i++)
+        rad_buf_printf(sql, "%s%s", i > 0 ? ", " : "", columns[i].name);
     if (strcmp(table, "result") == 0)
         for (size_t m = 0; m < n_metric; m++, count++)
             rad_buf_printf(sql, ", %s", metrics[m].name);
@@ -131,6 +128,8 @@ void rad_store_abandon(rad_store *store)
 
 enum rad_status rad_store_flush(rad_store *store, struct rad_err *err)
 {
+    if (store->broken)
+        return rad_fail(err, RAD_E_DB, "store: a row failed; what came with it is not kept");
     if (!store->open)
         return RAD_OK;
     RAD_TRY(rad_db_commit(store->db, err));
@@ -269,13 +268,11 @@ static enum rad_status put_trace(rad_store *store, const rad_trace *trace, const
 /* The parameter of the column of design_point called name, from 1; 0: there is none. */
 static int point_column(const char *name)
 {
-    size_t n = 0, i = 0;
-    const struct rad_column *columns = rad_store_columns(&n);
-    while (columns[i].type != NULL || strcmp(columns[i].table, "design_point") != 0)
-        i++;
-    for (int at = 1; i + (size_t)at < n && columns[i + (size_t)at].type != NULL; at++)
-        if (strcmp(columns[i + (size_t)at].name, name) == 0)
-            return at;
+    size_t n = 0;
+    const struct rad_column *columns = rad_store_columns("design_point", &n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(columns[i].name, name) == 0)
+            return (int)i + 1;
     return 0;
 }
 
@@ -339,13 +336,15 @@ static enum rad_status put(rad_store *store, const struct rad_store_row *row, st
 enum rad_status rad_store_put(rad_store *store, const struct rad_store_row *row,
                               struct rad_err *err)
 {
+    if (store->broken)
+        return rad_store_flush(store, err);
     if (!store->open) {
         RAD_TRY(rad_db_begin(store->db, err));
         store->open = true;
         store->begin_s = rad_now_s();
     }
     const enum rad_status status = put(store, row, err);
-    store->broken = status != RAD_OK; /* the row may be there in part */
+    store->broken = status != RAD_OK;
     if (status != RAD_OK)
         return status;
     if (rad_now_s() - store->begin_s > COMMIT_MS / 1000.0)

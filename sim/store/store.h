@@ -59,7 +59,8 @@ struct rad_store_row {
 
 /* Add a point, in place of an older one with its key. Rows become durable (against kill -9) at
  * least every 50 ms of putting, and at rad_store_flush.
- * errors: RAD_E_ARG (an axis that is no column), RAD_E_DB (a CHECK refused a value) */
+ * errors: RAD_E_ARG (an axis that is no column), RAD_E_DB (a CHECK refused a value); after one the
+ * store is broken: nothing more is put or committed, and only rad_store_abandon is left */
 RAD_MUST_CHECK enum rad_status rad_store_put(rad_store *store, const struct rad_store_row *row,
                                              struct rad_err *err);
 RAD_MUST_CHECK enum rad_status rad_store_flush(rad_store *store, struct rad_err *err);

@@ -90,7 +90,8 @@ static enum rad_status hash_file(const char *path, uint64_t *out, struct rad_err
 
 static bool is_model_file(const char *name)
 {
-    static const char *const endings[] = {".json", ".safetensors", ".gguf", ".model", ".txt"};
+    static const char *const endings[] = {".json", ".safetensors", ".gguf",
+                                          ".bin",  ".model",       ".txt"};
     const size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         const size_t n = strlen(endings[i]);

@@ -133,8 +133,10 @@ static enum rad_status grow_points(rad_sweep_spec *spec, struct rad_err *err)
     return RAD_OK;
 }
 
-enum rad_status rad_space_add(rad_sweep_spec *spec, const char *const value[RAD_N_AXIS],
-                              struct rad_err *err)
+/* Make a point of one value per axis (NULL: not given) and append it, unless a constraint forbids
+ * it or it is there already. */
+static enum rad_status add_point(rad_sweep_spec *spec, const char *const value[RAD_N_AXIS],
+                                 struct rad_err *err)
 {
     struct rad_sweep_point point;
     const struct rad_arena_mark mark = rad_arena_mark(spec->arena);
@@ -163,7 +165,7 @@ static enum rad_status list_grid(rad_sweep_spec *spec, struct rad_err *err)
     for (;;) {
         for (int i = 0; i < RAD_N_AXIS; i++)
             value[i] = spec->axis[i].n > 0 ? spec->axis[i].value[index[i]] : NULL;
-        RAD_TRY(rad_space_add(spec, value, err));
+        RAD_TRY(add_point(spec, value, err));
         int i = RAD_N_AXIS - 1;
         while (i >= 0 && index[i] + 1 >= spec->axis[i].n)
             index[i--] = 0;
@@ -219,7 +221,7 @@ static enum rad_status add_draw(rad_sweep_spec *spec, const double u[RAD_N_AXIS]
         if (value[i] == NULL && (spec->axis[i].n > 0 || spec->axis[i].ranged))
             return no_memory(err);
     }
-    RAD_TRY(rad_space_add(spec, value, err));
+    RAD_TRY(add_point(spec, value, err));
     *idle = spec->n_point > before ? 0 : *idle + 1;
     if (*idle > 0)
         rad_arena_reset(spec->arena, mark);

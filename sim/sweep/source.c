@@ -36,15 +36,21 @@ bool rad_source_equal(const struct rad_sweep_point *a, const struct rad_sweep_po
     return true;
 }
 
-enum rad_status rad_source_identity(rad_identities *ids, const struct rad_sweep_point *point,
-                                    uint64_t *out, struct rad_err *err)
+enum rad_status rad_source_identity(rad_identities *ids, const struct rad_sweep_provider *provider,
+                                    const struct rad_sweep_point *point, uint64_t *out,
+                                    struct rad_err *err)
 {
+    char found[RAD_PATH_MAX];
     if (!is_captured(point))
         return rad_identity(ids, point->value[RAD_AXIS_TRACE], out, err);
     uint64_t part[5] = {RAD_TRACE_VERSION, 0, 0, 0, 0};
     const char *policy = point->value[RAD_AXIS_POLICY], *kv = point->value[RAD_AXIS_KV];
-    const char *ctx = point->value[RAD_AXIS_CTX];
-    RAD_TRY(rad_identity(ids, point->value[RAD_AXIS_MODEL], &part[1], err));
+    const char *ctx = point->value[RAD_AXIS_CTX], *model = point->value[RAD_AXIS_MODEL];
+    if (provider != NULL && provider->find != NULL) {
+        RAD_TRY(provider->find(found, model, err));
+        model = found;
+    }
+    RAD_TRY(rad_identity(ids, model, &part[1], err));
     RAD_TRY(rad_identity(ids, point->value[RAD_AXIS_TEXT], &part[2], err));
     part[3] = rad_hash(policy, strlen(policy), rad_hash(kv, strlen(kv), 0));
     part[4] = rad_hash(ctx, strlen(ctx), 0);

@@ -10,15 +10,16 @@ RAD_MUST_CHECK enum rad_status rad_identities_open(rad_identities **out, struct 
 void rad_identities_close(rad_identities *ids);
 
 /* A hash of the content of a file, or of the model in a folder: its .json, .safetensors, .gguf,
- * .model and .txt files. errors: RAD_E_IO */
+ * .bin, .model and .txt files. errors: RAD_E_IO */
 RAD_MUST_CHECK enum rad_status rad_identity(rad_identities *ids, const char *path, uint64_t *out,
                                             struct rad_err *err);
 
 /* Two points have the same trace behind them. */
 bool rad_source_equal(const struct rad_sweep_point *a, const struct rad_sweep_point *b);
 
-/* A hash of all that the trace behind a point is made from. */
+/* A hash of all that the trace behind a point is made from. provider may be NULL. */
 RAD_MUST_CHECK enum rad_status rad_source_identity(rad_identities *ids,
+                                                   const struct rad_sweep_provider *provider,
                                                    const struct rad_sweep_point *point,
                                                    uint64_t *out, struct rad_err *err);
 

@@ -94,9 +94,4 @@ bool rad_constraint_holds(const struct rad_constraint *c, const char *const valu
 /* List the points of spec by its method. */
 RAD_MUST_CHECK enum rad_status rad_space_list(rad_sweep_spec *spec, struct rad_err *err);
 
-/* Make a point of one value per axis (NULL: not given) and append it, unless a constraint forbids
- * it or it is there already. */
-RAD_MUST_CHECK enum rad_status
-rad_space_add(rad_sweep_spec *spec, const char *const value[RAD_N_AXIS], struct rad_err *err);
-
 #endif

@@ -9,6 +9,7 @@
 #define RAD_SWEEP_H
 
 #include "base/err.h"
+#include "base/io.h"
 #include "base/progress.h"
 #include "hw/hw.h"
 #include "replay/replay.h"
@@ -72,6 +73,8 @@ struct rad_sweep_provider {
     enum rad_status (*capture)(void *ctx, const struct rad_sweep_capture *what, const char *path,
                                struct rad_err *err);
     const char *folder; /* traces are kept here as HASH-OF-INPUTS.db and used again */
+    /* The file or folder that `model` means, whose content is hashed; NULL: it is a path. */
+    enum rad_status (*find)(char out[RAD_PATH_MAX], const char *model, struct rad_err *err);
 };
 
 /* The outcome of a point. Everything is borrowed for the call. */
@@ -86,7 +89,7 @@ struct rad_sweep_row {
     const char *trace_path;
     const rad_hw *hw;
     const struct rad_card *card; /* the card that was costed */
-    double eval_s;               /* CPU time of costing this point, its share of the plan */
+    double eval_s;               /* wall time of costing this point and its share of the plan */
 };
 
 /* Where rows go. Calls come from several threads but never two at a time, and rows in the order

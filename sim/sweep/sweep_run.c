@@ -210,7 +210,7 @@ static enum rad_status list_tasks(struct run *run, size_t first, size_t last, ui
 {
     const struct rad_sweep_sink *sink = &run->opt->sink;
     const struct rad_sweep_point *points = rad_sweep_points(run->spec);
-    RAD_TRY(rad_source_identity(run->ids, &points[first], source, err));
+    RAD_TRY(rad_source_identity(run->ids, run->opt->provider, &points[first], source, err));
     run->n_task = 0;
     for (size_t i = first; i < last; i++) {
         struct task *task = &run->task[run->n_task];

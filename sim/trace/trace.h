@@ -36,6 +36,14 @@ struct rad_hop_rec {
     uint16_t flags;
     uint32_t n_keys; /* keys attended, itself included; 0 without RAD_HOP_ATTN */
 };
+static inline bool rad_hop_is_visit(const struct rad_hop_rec *hop)
+{
+    return (hop->flags & (RAD_HOP_ATTN | RAD_HOP_MLP)) != 0;
+}
+static inline int rad_hop_sublayers(const struct rad_hop_rec *hop) /* that ran */
+{
+    return ((hop->flags & RAD_HOP_ATTN) != 0) + ((hop->flags & RAD_HOP_MLP) != 0);
+}
 
 /* Optional statistics of one hop, float32: |x|^2, |f|^2, x.f of both sublayers (dynamic-depth.md
  * 1.1), and the router's margin (best minus second score). NaN where a sublayer did not run; a

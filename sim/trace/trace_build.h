@@ -61,11 +61,6 @@ bool rad_trace_token_check(const struct rad_trace_run *run, struct rad_trace_seq
 /* Do visits (and discarded ones) go to ever higher layers? */
 bool rad_trace_path_forward(const struct rad_hop_rec *hop, int32_t n_hop);
 
-static inline bool rad_hop_is_visit(const struct rad_hop_rec *hop)
-{
-    return (hop->flags & (RAD_HOP_ATTN | RAD_HOP_MLP)) != 0;
-}
-
 /* May a run of this source have an NLL? Routing without its model cannot. */
 bool rad_trace_may_have_nll(const struct rad_trace_run *run);
 
@@ -112,32 +107,5 @@ RAD_MUST_CHECK enum rad_status rad_trace_run_check(const struct rad_trace_run *r
 /* Remove a file that could not be written as a whole, and its journals: it is no prefix of a run.
  */
 void rad_trace_remove(const char *path);
-
-/* ---- keys attended (definitions.md, KV cache semantics) -------------------------------- */
-
-/* Count the keys of each token of one sequence after another. A layer's cache has one entry per
- * token. An entry is visible to a visit at hop h if the token made it at hop <= h; in a forward
- * order, always. Models of images are refused (RAD_E_UNSUPPORTED): their tokens see later
- * ones too. */
-typedef struct rad_trace_keys rad_trace_keys;
-RAD_MUST_CHECK enum rad_status
-rad_trace_keys_open(rad_trace_keys **out, const struct rad_trace_run *run, struct rad_err *err);
-void rad_trace_keys_close(rad_trace_keys *k);
-
-/* What is known of a token's path. */
-struct rad_trace_path {
-    int64_t seq;
-    const struct rad_hop_rec *hop; /* [n_hop] */
-    int32_t n_hop;
-    bool fill;     /* add the records of skipped layers that run.kv asks for (forward paths) */
-    bool has_keys; /* n_keys is given: keep it */
-};
-
-/* The records of the next token, in position order, with keys counted; n_keys must be 0 where
- * attention does not run. *out lives until the next call. */
-RAD_MUST_CHECK enum rad_status rad_trace_keys_next(rad_trace_keys *k,
-                                                   const struct rad_trace_path *path,
-                                                   const struct rad_hop_rec **out, int32_t *n_out,
-                                                   struct rad_err *err);
 
 #endif

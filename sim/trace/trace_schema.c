@@ -37,22 +37,26 @@
     " table_name TEXT NOT NULL, column_name TEXT NOT NULL, unit TEXT NOT NULL,"                    \
     " doc TEXT NOT NULL, PRIMARY KEY (table_name, column_name)) STRICT;\n"
 
-#define VIEW_VISIT                                                                                                                                                                                           \
-    "CREATE VIEW visit(seq, pos, phase, hop, layer, attn, mlp, project, copy, n_keys) AS"                                                                                                                    \
-    " WITH RECURSIVE step(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM step"                                                                                                                                  \
-    "  WHERE i + 1 < (SELECT max(length(path)) / 8 FROM token)),"                                                                                                                                            \
-    " record(seq, pos, phase, i, h) AS (SELECT seq, pos, phase, i, hex(substr(path, 8 * i + 1, "                                                                                                             \
-    "8))"                                                                                                                                                                                                    \
-    "  FROM token JOIN step ON 8 * i < length(path)),"                                                                                                                                                       \
-    " number(seq, pos, phase, i, layer, flags, n_keys) AS (SELECT seq, pos, phase, i,"                                                                                                                       \
-    "  16 * " NIB(1) " + " NIB(2) " + 4096 * " NIB(3) " + 256 * " NIB(                                                                                                                                       \
-        4) ","                                                                                                                                                                                               \
-           "  16 * " NIB(5) " + " NIB(                                                                                                                                                                       \
-               6) ","                                                                                                                                                                                        \
-                  "  16 * " NIB(9) " + " NIB(10) " + 4096 * " NIB(11) " + 256 * " NIB(                                                                                                                       \
-                      12) "  + 1048576 * " NIB(13) " + 65536 * " NIB(14) "  + 268435456 * " NIB(15) " + 16777216 * " NIB(16) " FROM record)"                                                                 \
-                                                                                                                             " SELECT seq, pos, phase, i, layer, flags & 1, flags >> 1 & 1, flags >> 2 & 1," \
-                                                                                                                             "  flags >> 3 & 1, n_keys FROM number;\n"
+/* Bytes of a number from their two hexadecimal digits, the lowest byte first. */
+#define BYTE_0(high, low) "  16 * " NIB(high) " + " NIB(low)
+#define BYTE_1(high, low) " + 4096 * " NIB(high) " + 256 * " NIB(low)
+#define BYTE_2(high, low) "  + 1048576 * " NIB(high) " + 65536 * " NIB(low)
+#define BYTE_3(high, low) "  + 268435456 * " NIB(high) " + 16777216 * " NIB(low)
+
+#define LAYER BYTE_0(1, 2) BYTE_1(3, 4)
+#define FLAGS BYTE_0(5, 6)
+#define N_KEYS BYTE_0(9, 10) BYTE_1(11, 12) BYTE_2(13, 14) BYTE_3(15, 16)
+
+#define VIEW_VISIT                                                                                 \
+    "CREATE VIEW visit(seq, pos, phase, hop, layer, attn, mlp, project, copy, n_keys) AS"          \
+    " WITH RECURSIVE step(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM step"                        \
+    "  WHERE i + 1 < (SELECT max(length(path)) / 8 FROM token)),"                                  \
+    " record(seq, pos, phase, i, h) AS (SELECT seq, pos, phase, i,"                                \
+    " hex(substr(path, 8 * i + 1, 8))  FROM token JOIN step ON 8 * i < length(path)),"             \
+    " number(seq, pos, phase, i, layer, flags, n_keys) AS (SELECT seq, pos, phase, i," LAYER       \
+    "," FLAGS "," N_KEYS " FROM record)"                                                           \
+    " SELECT seq, pos, phase, i, layer, flags & 1, flags >> 1 & 1, flags >> 2 & 1,"                \
+    "  flags >> 3 & 1, n_keys FROM number;\n"
 
 #define VIEW_SUMMARY                                                                               \
     "CREATE VIEW summary AS"                                                                       \

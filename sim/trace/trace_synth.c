@@ -42,26 +42,18 @@ static enum rad_status check_options(const struct rad_trace_synth_options *opt, 
     return RAD_OK;
 }
 
-/* Parse the policy; a seed in its text goes before that of the options. */
 static enum rad_status parse_policy(struct synth *s, struct rad_err *err)
 {
     const struct rad_trace_synth_options *opt = s->opt;
     const char *text = opt->policy != NULL ? opt->policy : "";
-    char seeded[512];
-    RAD_TRY(rad_route_parse(&s->route, text, opt->card->n_layer, err));
+    RAD_TRY(rad_route_parse_seeded(&s->route, text, opt->card->n_layer, opt->seed, err));
     const struct rad_policy *policy = s->route.policy;
     if (policy->needs_router || policy->keep != NULL)
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "policy '%s': needs what only a model has (scores or norms); use one "
                         "such as dense, uls or skip, or record a trace with radial eval",
                         policy->name);
-    if (rad_param_find(policy->params, "seed") == NULL || strstr(text, "seed=") != NULL)
-        return RAD_OK;
-    const int n = snprintf(seeded, sizeof seeded, "%s%cseed=%llu", text,
-                           strchr(text, ':') != NULL ? ',' : ':', (unsigned long long)opt->seed);
-    if (n < 0 || (size_t)n >= sizeof seeded)
-        return rad_fail(err, RAD_E_ARG, "policy: text is longer than 500 bytes");
-    return rad_route_parse(&s->route, seeded, opt->card->n_layer, err);
+    return RAD_OK;
 }
 
 static bool allocate(struct synth *s)

@@ -70,6 +70,16 @@ RAD_MUST_CHECK enum rad_status rad_trace_transplant(const rad_trace *in,
                                                     const struct rad_card *card,
                                                     const char *out_path, struct rad_err *err);
 
+/* The rule for the layers: layer l of n becomes repeat[l] of n_layer >= n consecutive layers, where
+ * sublayers[l] attentions and MLPs ran in it. errors: RAD_E_NOMEM */
+RAD_MUST_CHECK enum rad_status rad_trace_layer_repeats(uint32_t *repeat, const int64_t *sublayers,
+                                                       int32_t n, int32_t n_layer,
+                                                       struct rad_err *err);
+
+/* The rule for the router: `to`, with the run's router and hop limit in proportion if the run had
+ * one and `to` has none. */
+struct rad_card rad_trace_routed_card(const struct rad_trace_run *run, const struct rad_card *to);
+
 struct rad_trace_synth_options {
     const struct rad_card *card;
     const char *policy;    /* one that needs no scores: "dense", "uls:...", "skip:..." */
@@ -98,5 +108,32 @@ RAD_MUST_CHECK enum rad_status rad_trace_format_parse(const char *name, enum rad
 /* errors: RAD_E_IO (to refused) */
 RAD_MUST_CHECK enum rad_status rad_trace_export(const rad_trace *t, enum rad_trace_format format,
                                                 FILE *to, struct rad_err *err);
+
+/* ---- keys attended (definitions.md, KV cache semantics) -------------------------------- */
+
+/* Count the keys of each token of one sequence after another. A layer's cache has one entry per
+ * token. An entry is visible to a visit at hop h if the token made it at hop <= h; in a forward
+ * order, always. Models of images are refused (RAD_E_UNSUPPORTED): their tokens see later
+ * ones too. */
+typedef struct rad_trace_keys rad_trace_keys;
+RAD_MUST_CHECK enum rad_status
+rad_trace_keys_open(rad_trace_keys **out, const struct rad_trace_run *run, struct rad_err *err);
+void rad_trace_keys_close(rad_trace_keys *k);
+
+/* What is known of a token's path. */
+struct rad_trace_path {
+    int64_t seq;
+    const struct rad_hop_rec *hop; /* [n_hop] */
+    int32_t n_hop;
+    bool fill;     /* add the records of skipped layers that run.kv asks for (forward paths) */
+    bool has_keys; /* n_keys is given: keep it */
+};
+
+/* The records of the next token, in position order, with keys counted; n_keys must be 0 where
+ * attention does not run. *out lives until the next call. */
+RAD_MUST_CHECK enum rad_status rad_trace_keys_next(rad_trace_keys *k,
+                                                   const struct rad_trace_path *path,
+                                                   const struct rad_hop_rec **out, int32_t *n_out,
+                                                   struct rad_err *err);
 
 #endif

@@ -11,54 +11,73 @@
 #include <string.h>
 
 struct work {
-    int64_t half_layers; /* attention plus MLP runs of the layer */
+    int64_t sublayers;
     int32_t layer;
 };
 
 static int by_work(const void *a, const void *b)
 {
     const struct work *x = a, *y = b;
-    if (x->half_layers != y->half_layers)
-        return x->half_layers < y->half_layers ? -1 : 1;
+    if (x->sublayers != y->sublayers)
+        return x->sublayers < y->sublayers ? -1 : 1;
     return x->layer - y->layer; /* ties to the lower index */
+}
+
+enum rad_status rad_trace_layer_repeats(uint32_t *repeat, const int64_t *sublayers, int32_t n,
+                                        int32_t n_layer, struct rad_err *err)
+{
+    const int32_t wider = n_layer % n;
+    struct work *work = calloc((size_t)n, sizeof *work);
+    if (work == NULL)
+        return rad_fail(err, RAD_E_NOMEM, "trace: out of memory");
+    for (int32_t l = 0; l < n; l++) {
+        repeat[l] = (uint32_t)(n_layer / n);
+        work[l] = (struct work){sublayers[l], l};
+    }
+    qsort(work, (size_t)n, sizeof *work, by_work);
+    for (int64_t i = 0; i < wider; i++)
+        repeat[work[(2 * i + 1) * n / (2 * (int64_t)wider)].layer]++;
+    free(work);
+    return RAD_OK;
 }
 
 /* first[n + 1]: block l is first[l] .. first[l + 1] - 1. */
 static enum rad_status choose_blocks(const rad_trace *in, int32_t n_big, int32_t *first,
                                      struct rad_err *err)
 {
-    const int32_t n = in->run.card.n_layer, wider = n_big % n;
-    struct work *work = calloc((size_t)n, sizeof *work);
-    if (work == NULL)
-        return rad_fail(err, RAD_E_NOMEM, "trace: out of memory");
-    for (int32_t l = 0; l < n; l++)
-        work[l].layer = l;
-    for (int64_t i = 0; i < in->n_hop; i++) {
-        const unsigned flags = in->hop[i].flags;
-        work[in->hop[i].layer].half_layers += (flags & RAD_HOP_ATTN) != 0;
-        work[in->hop[i].layer].half_layers += (flags & RAD_HOP_MLP) != 0;
-    }
-    qsort(work, (size_t)n, sizeof *work, by_work);
-    for (int32_t l = 0; l <= n; l++)
-        first[l] = l > 0 ? n_big / n : 0; /* sizes, shifted by one; sums below */
-    for (int32_t i = 0; i < wider; i++)
-        first[work[(2 * (int64_t)i + 1) * n / (2 * (int64_t)wider)].layer + 1]++;
-    for (int32_t l = 0; l < n; l++)
-        first[l + 1] += first[l];
-    free(work);
-    return RAD_OK;
+    const int32_t n = in->run.card.n_layer;
+    int64_t *sublayers = calloc((size_t)n, sizeof *sublayers);
+    uint32_t *repeat = calloc((size_t)n, sizeof *repeat);
+    enum rad_status status = RAD_OK;
+    if (sublayers == NULL || repeat == NULL)
+        status = rad_fail(err, RAD_E_NOMEM, "trace: out of memory");
+    for (int64_t i = 0; i < in->n_hop && status == RAD_OK; i++)
+        sublayers[in->hop[i].layer] += rad_hop_sublayers(&in->hop[i]);
+    if (status == RAD_OK)
+        status = rad_trace_layer_repeats(repeat, sublayers, n, n_big, err);
+    first[0] = 0;
+    for (int32_t l = 0; l < n && status == RAD_OK; l++)
+        first[l + 1] = first[l] + (int32_t)repeat[l];
+    free(sublayers);
+    free(repeat);
+    return status;
 }
 
-/* A routed model stays routed: its router and its hop limit grow with it. */
-static struct rad_card routed_card(const struct rad_trace_run *from, const struct rad_card *to)
+/* x * to / from, rounded up; where that is too large, what rad_card_check refuses. */
+static int32_t in_proportion(int32_t x, int32_t to, int32_t from)
+{
+    const int64_t y = ((int64_t)x * to + from - 1) / from;
+    return y < INT32_MAX ? (int32_t)y : INT32_MAX;
+}
+
+struct rad_card rad_trace_routed_card(const struct rad_trace_run *run, const struct rad_card *to)
 {
     struct rad_card card = *to;
-    const double wider = (double)to->d_model / from->card.d_model;
-    const double deeper = (double)to->n_layer / from->card.n_layer;
-    if (!from->has_router || card.router_hidden > 0 || from->card.router_hidden == 0)
+    const struct rad_card *from = &run->card;
+    if (!run->has_router || to->router_hidden > 0 || from->router_hidden == 0)
         return card;
-    card.router_hidden = (int32_t)ceil(from->card.router_hidden * wider);
-    card.max_hops = (int32_t)ceil(from->card.max_hops * deeper);
+    card.router_hidden = in_proportion(from->router_hidden, to->d_model, from->d_model);
+    card.max_hops = in_proportion(from->max_hops, to->n_layer, from->n_layer);
     card.params_expected = 0; /* it was counted without the router */
     return card;
 }
@@ -118,7 +137,7 @@ enum rad_status rad_trace_transplanted(rad_trace **out, const rad_trace *in,
                         "goes to a larger model only",
                         (int)n, card->name, (int)card->n_layer);
     struct rad_trace_run run = in->run;
-    run.card = routed_card(&in->run, card);
+    run.card = rad_trace_routed_card(&in->run, card);
     run.source = "transplant";
     run.parent = in->hash;
     run.model_hash = "";

@@ -275,6 +275,44 @@ static void killed_writers_leave_what_they_committed(void)
     rad_db_close(db);
 }
 
+/* Adds a row once the other end of the pipe is closed; exits with 0 if that went well. */
+static pid_t start_writer(const int gate[2])
+{
+    const pid_t child = fork();
+    if (child != 0)
+        return child;
+    char end;
+    rad_db *db = NULL;
+    close(gate[1]);
+    const bool ok = read(gate[0], &end, 1) == 0 &&
+                    rad_db_open(&db, PATH, RAD_DB_CREATE, &format, &err) == RAD_OK &&
+                    rad_db_exec(db, "INSERT INTO t (a) VALUES (1)", &err) == RAD_OK;
+    rad_db_close(db);
+    _exit(!ok);
+}
+
+/* Several processes make the same file at the same time: no row is lost. */
+static void one_file_of_many_makers(void)
+{
+    enum { N_ROUND = 10, N_WRITER = 6 };
+    for (int round = 0; round < N_ROUND; round++) {
+        int gate[2], how = 0, bad = 0;
+        rad_db *db = NULL;
+        clear(PATH);
+        CU_ASSERT_FATAL(pipe(gate) == 0);
+        for (int i = 0; i < N_WRITER; i++)
+            CU_ASSERT_FATAL(start_writer(gate) > 0);
+        close(gate[0]);
+        close(gate[1]);
+        for (int i = 0; i < N_WRITER; i++)
+            bad += wait(&how) < 0 || how != 0;
+        CU_ASSERT_EQUAL(bad, 0);
+        OK(rad_db_open(&db, PATH, RAD_DB_READ, &format, &err));
+        CU_ASSERT_EQUAL(ask(db, "SELECT count(*) FROM t"), N_WRITER);
+        rad_db_close(db);
+    }
+}
+
 /* One plain file: no WAL beside it, and a copy of it alone is complete. */
 static void sealed_files_stand_alone(void)
 {
@@ -304,6 +342,7 @@ CU_TestInfo db_tests[] = {
     {"readers cannot write", readers_cannot_write},
     {"transactions commit and roll back", transactions_commit_and_roll_back},
     {"killed writers leave what they committed", killed_writers_leave_what_they_committed},
+    {"one file of many makers", one_file_of_many_makers},
     {"sealed files stand alone", sealed_files_stand_alone},
     CU_TEST_INFO_NULL,
 };

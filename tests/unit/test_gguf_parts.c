@@ -112,7 +112,7 @@ static void parts_that_are_missing_or_wrong_are_refused(void)
     put_part(1, 1, 4, "output.weight", 2.0f);
     refused(0, RAD_E_PARSE, "expected part 2 of 3 but found part 2 of 4");
     put_part(1, 1, 3, "token_embd.weight", 2.0f);
-    refused(0, RAD_E_PARSE, "two parts have a tensor 'token_embd.weight'");
+    refused(0, RAD_E_PARSE, "two tensors are called 'token_embd.weight'");
     put_part(1, 5, 3, "output.weight", 2.0f);
     refused(0, RAD_E_RANGE, "'split.no': expected 0..2 but found 5");
 }

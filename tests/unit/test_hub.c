@@ -158,7 +158,12 @@ static void several_gguf_files_are_refused(void)
     write_file(CACHE "/b.gguf", "x");
     refuses(CACHE, RAD_E_ARG, CACHE ": has 2 .gguf files; give the path of one");
     write_file(CACHE "/model.safetensors", "x");
-    finds(CACHE, CACHE); /* safetensors come first */
+    finds(CACHE, CACHE); /* other weights come first */
+    remove(CACHE "/model.safetensors");
+    write_file(CACHE "/pytorch_model.bin.index.json", "x");
+    finds(CACHE, CACHE);
+    remove(CACHE "/b.gguf");
+    finds(CACHE, CACHE);
 }
 
 static void long_paths_are_refused(void)

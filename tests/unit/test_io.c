@@ -1,5 +1,6 @@
 /* test_io.c - whole files, folders, and where data files are found. */
 #define _XOPEN_SOURCE 700 /* mkfifo, symlink */
+#include "base/buf.h"
 #include "base/io.h"
 #include "test.h"
 
@@ -161,6 +162,24 @@ static void data_files_are_found(void)
     unsetenv("RADIAL_PATH");
 }
 
+static void list_folder(void *ctx, const char *path)
+{
+    rad_buf_printf(ctx, " %s", path);
+}
+
+/* An empty part of RADIAL_PATH is no folder, least of all the root. */
+static void folders_of_data_are_listed(void)
+{
+    struct rad_buf list = {0};
+    setenv("RADIAL_PATH", ":a::/b:", 1);
+    rad_data_folders("machines", list_folder, &list);
+    unsetenv("RADIAL_PATH");
+    CU_ASSERT(list.data != NULL && strncmp(list.data, " machines ", 10) == 0);
+    CU_ASSERT_STRING_EQUAL(strchr(strchr(list.data + 1, ' ') + 1, ' '),
+                           " a/machines a /b/machines /b");
+    rad_buf_free(&list);
+}
+
 static void missing_data_files_name_others(void)
 {
     char path[200], tiny[16];
@@ -186,6 +205,7 @@ CU_TestInfo io_tests[] = {
     {"failed writes leave nothing", failed_writes_leave_nothing},
     {"folders are made", folders_are_made},
     {"data files are found", data_files_are_found},
+    {"folders of data are listed", folders_of_data_are_listed},
     {"missing data files name others", missing_data_files_name_others},
     CU_TEST_INFO_NULL,
 };

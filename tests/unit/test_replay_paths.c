@@ -191,6 +191,12 @@ static void card_equals_transplanted_trace(void)
             CU_ASSERT(r.transplanted && expected.transplanted);
             if (order == 0 || n_layer[i] % 8 == 0)
                 check_close(&r, &expected);
+            rad_plan *plan = NULL;
+            OK(rad_plan_build(&plan, t, &opt, &err));
+            const struct rad_card *routed = &rad_plan_info(plan)->card;
+            CU_ASSERT_EQUAL(routed->router_hidden, rad_trace_run(big)->card.router_hidden);
+            CU_ASSERT_EQUAL(routed->max_hops, rad_trace_run(big)->card.max_hops);
+            rad_plan_free(plan);
             rad_trace_close(big);
         }
         rad_trace_close(t);

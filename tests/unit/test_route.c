@@ -206,6 +206,26 @@ static void wrong_texts_are_refused(void)
     REFUSES(rad_route_parse(&r, longest, 8, &err), RAD_E_PARSE, "longer than 255 bytes");
 }
 
+/* A seed from outside, unless the text has its own; policies that do not draw have none. */
+static void seeds_of_texts_win(void)
+{
+    static const struct {
+        const char *text, *canonical;
+    } known[] = {
+        {"skip", "skip:frac=0.5,seed=7"},
+        {"skip:seed=5,frac=0.25", "skip:frac=0.25,seed=5"},
+        {"skip:seed=0", "skip:frac=0.5,seed=0"},
+        {"dense", "dense"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        char text[256];
+        struct rad_route r;
+        OK(rad_route_parse_seeded(&r, known[i].text, 8, 7, &err));
+        rad_route_text(&r, text, sizeof text);
+        CU_ASSERT_STRING_EQUAL(text, known[i].canonical);
+    }
+}
+
 /* The text stored in traces has every parameter and reads back to the same values. */
 static void canonical_texts_read_back(void)
 {
@@ -244,6 +264,7 @@ CU_TestInfo route_tests[] = {
     {"radial takes the best node", radial_takes_the_best_node},
     {"radial refuses scores that are none", radial_refuses_scores_that_are_none},
     {"wrong texts are refused", wrong_texts_are_refused},
+    {"seeds of texts win", seeds_of_texts_win},
     {"canonical texts read back", canonical_texts_read_back},
     CU_TEST_INFO_NULL,
 };

@@ -181,7 +181,7 @@ static void bad_lengths_are_refused(void)
     OK(rad_file_write(FILE_NAME, far, 7, &err));
     refuses(DIR, RAD_E_PARSE, "expected at least 8 bytes of a safetensors file but found 7");
     OK(rad_file_write(FILE_NAME, far, 0, &err));
-    refuses(DIR, RAD_E_PARSE, "expected a safetensors file but found 0 bytes");
+    refuses(DIR, RAD_E_PARSE, "expected a file of weights but found 0 bytes");
 }
 
 /* No proper prefix of a good file is a good file. */

@@ -95,7 +95,11 @@ static void failures_are_kept(void)
     OK(rad_store_open(&store, DB, &made_run, &err));
     row.n_axis = 13;
     REFUSES(rad_store_put(store, &row, &err), RAD_E_ARG, "no column 'colour'");
-    rad_store_abandon(store);
+    row.n_axis = 12;
+    row.key = "00000000000000fe";
+    REFUSES(rad_store_put(store, &row, &err), RAD_E_DB, "a row failed");
+    REFUSES(rad_store_finish(store, &err), RAD_E_DB, "a row failed");
+    CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(*) FROM failures"), 1); /* the first is not lost */
 }
 
 /* Every column of every table and view is explained, every metric of replay among them. */

@@ -228,13 +228,21 @@ static enum rad_status capture(void *ctx, const struct rad_sweep_capture *what, 
     return RAD_OK;
 }
 
+static enum rad_status find(char out[RAD_PATH_MAX], const char *model, struct rad_err *e)
+{
+    if (strcmp(model, "its/name") != 0)
+        return rad_fail(e, RAD_E_IO, "%s: no such model", model);
+    snprintf(out, RAD_PATH_MAX, "%s", TMP "model");
+    return RAD_OK;
+}
+
 static enum rad_status run_models(struct captures *c, struct rows *rows,
                                   struct rad_sweep_summary *summary)
 {
-    rad_sweep_spec *spec = spec_of("method: grid\nparameters: {model: [" TMP "model], text: [" TMP
+    rad_sweep_spec *spec = spec_of("method: grid\nparameters: {model: [its/name], text: [" TMP
                                    "text], policy: [dense, x], kv: hole, ctx: 32, hw: [tpu-v4,"
                                    " u280]}\n");
-    const struct rad_sweep_provider provider = {c, capture, TMP "r.db.traces"};
+    const struct rad_sweep_provider provider = {c, capture, TMP "r.db.traces", find};
     const struct rad_sweep_options opt = {
         .jobs = 2, .provider = &provider, .sink = {rows, rows_done, rows_put, NULL}};
     *rows = (struct rows){0};
@@ -275,7 +283,11 @@ static void captures_are_kept(void)
     write_file(TMP "text", "another text");
     OK(run_models(&c, &rows, &summary));
     CU_ASSERT_EQUAL(c.n, 6);
+    write_file(TMP "model/pytorch_model.bin", "weights");
+    OK(run_models(&c, &rows, &summary));
+    CU_ASSERT_EQUAL(c.n, 8);
     unlink(TMP "model/model.safetensors");
+    unlink(TMP "model/pytorch_model.bin");
 }
 
 CU_TestInfo sweep_run_tests[] = {

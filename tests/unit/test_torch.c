@@ -177,6 +177,7 @@ static void bad_archives_are_refused(void)
 #define KEY0 TEXT("\1", "0")
 #define TWO "K\2\x85"
 #define ONE "K\1\x85"
+#define EMPTY TENSOR(STORAGE("FloatStorage", KEY0, "K\2"), "K\0", "K\5K\0\x86", "K\1K\1\x86")
 #define GOOD TENSOR(STORAGE("FloatStorage", KEY0, "K\2"), "K\1", ONE, ONE)
 
 static void refuse_pickle(const char *pickle, size_t len, enum rad_status status, const char *text)
@@ -189,7 +190,7 @@ static void refuse_pickle(const char *pickle, size_t len, enum rad_status status
 
 static void a_small_pickle_is_read(void)
 {
-    static const char pickle[] = DICT(X GOOD);
+    static const char pickle[] = DICT(X GOOD TEXT("\1", "y") EMPTY);
     static const float want[] = {1.0f};
     const struct entry e[] = {{"m/data.pkl", pickle, sizeof pickle - 1, 0},
                               {"m/data/0", "\0\0\0\0\0\0\x80?", 8, 0}};
@@ -198,8 +199,26 @@ static void a_small_pickle_is_read(void)
     OK(rad_file_write(FILE_NAME, file.data, file.len, &err));
     OK(rad_tensors_open(&t, FILE_NAME, &err));
     check_values(t, "x", (struct rad_shape){1, {1}}, want);
+    check_values(t, "y", (struct rad_shape){2, {5, 0}}, want);
     rad_tensors_close(t);
     rad_buf_free(&file);
+}
+
+/* One name of 64 KiB under which every tensor is. */
+static void long_names_are_refused(void)
+{
+    enum { LEN = 65536 };
+    static const char head[] = "\x80\2}(X\0\0\1\0", memo[] = "q\0" GOOD, again[] = "h\0" GOOD;
+    struct rad_buf p = {0};
+    rad_buf_append(&p, head, sizeof head - 1);
+    for (int i = 0; i < LEN; i++)
+        rad_buf_append(&p, "n", 1);
+    rad_buf_append(&p, memo, sizeof memo - 1);
+    for (int i = 1; i < 1000; i++)
+        rad_buf_append(&p, again, sizeof again - 1);
+    rad_buf_append(&p, "u.", 2);
+    refuse_pickle(p.data, p.len, RAD_E_RANGE, "expected a name of 1 to 256 bytes");
+    rad_buf_free(&p);
 }
 
 /* What would run a program is refused before anything else of it is looked at. */
@@ -272,6 +291,7 @@ CU_TestInfo torch_tests[] = {
     {"cut files are refused", cut_files_are_refused},
     {"bad archives are refused", bad_archives_are_refused},
     {"a small pickle is read", a_small_pickle_is_read},
+    {"long names are refused", long_names_are_refused},
     {"programs are refused", programs_are_refused},
     {"bad pickles are refused", bad_pickles_are_refused},
     {"bad tensors are refused", bad_tensors_are_refused},

@@ -15,3 +15,12 @@ CSV
 radial hw predict tests/oracle/hw_vectors_gpu.yaml --ops "$TMP/ops.csv" --format csv 2>&1 >"$TMP/out.csv"
 awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) from_end[$i] = NF - i; next }
     { t = $(NF - from_end["pred_latency_s"]); print $1, t == "" ? "-" : sprintf("%.4g", t), $(NF - from_end["bound"]) }' "$TMP/out.csv"
+# Whole numbers whose product would leave int64_t.
+cat >"$TMP/ops.csv" <<'CSV'
+op,dtype,M,N,K,batch,seq,kv,heads,head_dim,hidden,source,tp,notes,hardware
+bmm,fp16,1099511627776,1,1,1099511627776,,,,,,,,,
+attention,fp16,,,,2147483647,1099511627776,1099511627776,8,64,,,,,
+add,fp16,,,,1099511627776,1099511627776,,,,64,,,,
+allreduce,fp16,,1048576,,,,,,,,twenty-seven-letters-of-name,8,event_incl_launch;devices_per_node=4;,h100_pairwise
+CSV
+radial hw predict tests/oracle/hw_vectors_gpu.yaml --ops "$TMP/ops.csv" --format csv 2>&1 >"$TMP/out.csv"

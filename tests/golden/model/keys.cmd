@@ -12,6 +12,7 @@ radial run "$TMP/m" --prompt 'It was late' --new 4 --format json | keys
 radial eval "$TMP/m" --text "$TMP/t.txt" --per-token "$TMP/p.csv" --format json | keys
 head -n 1 "$TMP/p.csv"
 wc -l <"$TMP/p.csv"
+awk -F, 'NR > 1 && $5 >= 1 && length($5) == 10 { n++ } END { print (n > 20 ? "nine digits" : n) }' "$TMP/p.csv"
 radial profile "$TMP/m" --text "$TMP/t.txt" --format json | keys
 radial profile "$TMP/m" --text "$TMP/t.txt" --format csv | cut -d, -f1-3
 radial profile "$TMP/m" --text "$TMP/t.txt" --skip-loss 9 --samples "$TMP/s.csv" --format json | keys

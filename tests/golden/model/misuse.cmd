@@ -15,6 +15,7 @@ try run "$TMP/none" --prompt x
 try run "$TMP/m" --prompt x --policy radail
 try run "$TMP/m" --prompt x --policy radial:bugdet=1
 try run "$TMP/m" --prompt x --policy radial:budget=9
+try run "$TMP/m" --prompt x --policy "skip:seed=12345$(printf ',seed=1%.0s' $(seq 33)),frac=0.25"
 try run "$TMP/m" --prompt x --kv copy --trace "$TMP/no.db"
 try run "$TMP/m" --prompt x --kv cpoy
 try run "$TMP/d" --prompt x --policy radial --trace "$TMP/no.db"

@@ -11,4 +11,8 @@ radial plot "$TMP/r.db" heatmap --y hw --x batch --where "batch > 0" -o "$TMP/b.
 radial plot "$TMP/t.db" depth -o "$TMP/c.svg" --format json
 for table in a b c; do head -n 1 "$TMP/$table.tsv"; done
 (cd "$TMP" && ls [abc].* && rm a.svg && gnuplot a.gp && ls a.svg)
-head -c 5 "$TMP/a.svg" && echo && head -c 4 "$TMP/b.png" | tail -c 3
+head -c 5 "$TMP/a.svg" && echo && head -c 4 "$TMP/b.png" | tail -c 3 && echo
+
+# A name is a name, whatever gnuplot would make of it.
+(cd "$TMP" && for name in ./-x.svg '|touch ran.svg' '<touch ran.svg'; do
+    RADIAL_PATH=$OLDPWD radial plot r.db heatmap --y hw --x batch -o "$name" --format csv 2>/dev/null; done; ls ./*x.svg ./*ran*)
