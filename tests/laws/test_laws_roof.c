@@ -48,10 +48,10 @@ static void check_attention(const rad_hw *hw, enum rad_dtype dtype)
     for (int32_t batch = 1; batch <= 256; batch *= 4)
         for (int64_t keys = 64; keys <= 65536; keys *= 8)
             for (int32_t kv_heads = 1; kv_heads <= 32; kv_heads *= 8) {
-                const struct rad_attend_shape decode = {batch, batch * keys, batch * keys, 32,
-                                                        kv_heads, 128, batch};
-                const struct rad_attend_shape prefill = {keys, keys * (keys + 1) / 2, keys, 32,
-                                                         kv_heads, 128, 1};
+                const struct rad_attend_shape decode = {batch,    batch * keys, batch * keys, 32,
+                                                        kv_heads, 128,          batch};
+                const struct rad_attend_shape prefill = {
+                    keys, keys * (keys + 1) / 2, keys, 32, kv_heads, 128, 1};
                 const struct rad_op ops[] = {rad_op_attend(&decode, dtype),
                                              rad_op_attend(&prefill, dtype)};
                 check_both(hw, &ops[0]);
