@@ -58,6 +58,7 @@ enum rad_status made_put(rad_store *store, int number, const struct made_point *
     }
     result.usd_per_mtok = result.j_per_token = p->x;
     result.nll = p->y;
+    result.device_memory_frac = p->memory_frac;
     result.ttft_s = nan("");
     result.bound_kind = RAD_BOUND_MEMORY;
     result.transplanted = p->transplanted;
