@@ -68,6 +68,7 @@ static enum rad_status csv_open(struct csv *csv, const char *path, struct rad_er
     csv->path = path;
     if (n < 0 || (size_t)n >= sizeof csv->part)
         return rad_fail(err, RAD_E_RANGE, "--per-token: path too long");
+    RAD_TRY(rad_cli_make_folder(path, err));
     csv->to = fopen(csv->part, "w");
     if (csv->to == NULL)
         return rad_fail(err, RAD_E_IO, "cannot write '%s': %s", path, strerror(errno));

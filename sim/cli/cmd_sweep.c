@@ -273,6 +273,7 @@ static enum rad_status run_sweep(struct job *job, struct rad_err *err)
         .host = host,
     };
     RAD_TRY(rad_sweep_check(job->spec, err)); /* before a database is made */
+    RAD_TRY(rad_cli_make_folder(job->o->db, err));
     RAD_TRY(rad_store_open(&job->sink.store, job->o->db, &run, err));
     const enum rad_status status = sweep_with_models(job, err);
     if (status != RAD_OK) {

@@ -226,7 +226,7 @@ static enum rad_status export_file(const rad_trace *t, enum rad_trace_format for
     if (fclose(to) != 0 && status == RAD_OK)
         status = rad_fail(err, RAD_E_NOMEM, "out of memory");
     if (status == RAD_OK)
-        status = rad_file_write(path, text, len, err);
+        status = rad_cli_write(path, text, len, err);
     free(text);
     return status;
 }

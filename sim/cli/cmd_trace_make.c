@@ -35,6 +35,8 @@ int trace_import(const void *options)
         .policy = o->policy, .kv = o->kv, .any_order = o->any_order, .has_router = o->router};
     enum rad_status status = rad_cli_card(&card, o->card, &err);
     if (status == RAD_OK)
+        status = rad_cli_make_folder(o->out_path, &err);
+    if (status == RAD_OK)
         status = rad_trace_import(o->sub.arg[0], &card, o->out_path, &opt, &err);
     return describe(o, "trace import", status, &err);
 }
@@ -52,6 +54,8 @@ int trace_synth(const void *options)
                                                 .seed = (uint64_t)o->seed,
                                                 .kv = o->kv};
     enum rad_status status = rad_cli_card(&card, o->card, &err);
+    if (status == RAD_OK)
+        status = rad_cli_make_folder(o->out_path, &err);
     if (status == RAD_OK)
         status = rad_trace_synth(&opt, o->out_path, &err);
     return describe(o, "trace synth", status, &err);
@@ -77,6 +81,8 @@ int trace_transplant(const void *options)
         status = check_apart(o->sub.arg[0], o->out_path, &err);
     if (status == RAD_OK)
         status = rad_trace_open(&in, o->sub.arg[0], &err);
+    if (status == RAD_OK)
+        status = rad_cli_make_folder(o->out_path, &err);
     if (status == RAD_OK)
         status = rad_trace_transplant(in, &card, o->out_path, &err);
     rad_trace_close(in);
