@@ -48,8 +48,8 @@ static const struct argp argp = {
     .parser = parse,
     .args_doc = "MODEL",
     .doc = "Measure the negative log-likelihood of text under a model and a depth policy.\v"
-           "Example:\n  radial eval models/radial-tiny --text tests/data/mixed.txt "
-           "--policy radial:budget=0.5\n" MODEL_ARGS_DOC,
+           "Example:\n  radial eval models/radial-tiny --text tests/data/mixed.txt \\\n"
+           "      --policy radial:budget=0.5\n" MODEL_ARGS_DOC,
     .children = rad_cli_children,
 };
 

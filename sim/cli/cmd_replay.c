@@ -148,9 +148,10 @@ static const struct argp argp = {
            "--hw host and a trace of `radial run`, the measured times stand beside the predicted "
            "ones.\n\n"
            "Example:\n"
-           "  radial replay traces/radial-tiny.db --hw a100-sxm-80gb --hw u280 --batch 8 --phase "
-           "decode\n"
-           "  radial replay traces/radial-tiny.db --card llama-2-70b --hw h100-sxm-80gb --tp 8\n",
+           "  radial replay traces/radial-tiny.db --hw a100-sxm-80gb --hw u280 \\\n"
+           "      --batch 8 --phase decode\n"
+           "  radial replay traces/radial-tiny.db --card llama-2-70b \\\n"
+           "      --hw h100-sxm-80gb --tp 8\n",
     .children = rad_cli_children,
 };
 
