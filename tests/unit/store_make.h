@@ -20,6 +20,7 @@ struct made_point {
     bool transplanted, kv_recomputed, incomplete;
     const char *hw;     /* NULL: a100-sxm-80gb */
     double memory_frac; /* device_memory_frac */
+    const char *tp;     /* NULL: 1 */
 };
 #define MADE_INPUTS "00000000000000aa"
 RAD_MUST_CHECK enum rad_status made_put(rad_store *store, int number, const struct made_point *p);
