@@ -1,13 +1,13 @@
 # A run that its machine cannot hold is costed, and says so; narrower weights make it fit.
 t=$TMP/t.db
 radial trace synth --card llama-2-13b --policy dense --prompt 16 --new 4 --seqs 2 -o "$t" >/dev/null
-keys='import json, sys; r = json.load(sys.stdin); print(r["dtype"], r["device_bytes_peak"], round(r["device_memory_frac"], 4))'
+keys() { grep -oE '"(dtype|device_bytes_peak|device_memory_frac)": [^,]*' | tr '\n' ' '; echo; }
 for dtype in fp16 w8a16 w4a16; do
     radial replay "$t" --hw rtx-4090 --dtype $dtype --batch 2 --format json 2>&1 >"$TMP/r.json"
-    python3 -c "$keys" <"$TMP/r.json"
+    keys <"$TMP/r.json"
 done
 radial replay "$t" --hw rtx-4090 --tp 2 --format json 2>&1 >"$TMP/r.json"
-python3 -c "$keys" <"$TMP/r.json"
+keys <"$TMP/r.json"
 radial replay "$t" --hw rtx-4090 2>/dev/null | grep -E "device holds|of its memory|Does not fit"
 cat >"$TMP/s.yaml" <<END
 method: grid
