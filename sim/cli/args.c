@@ -125,6 +125,16 @@ enum rad_status rad_cli_card(struct rad_card *out, const char *text, struct rad_
     return RAD_OK;
 }
 
+enum rad_status rad_cli_apart(const char *in, const char *option, const char *out,
+                              struct rad_err *err)
+{
+    struct stat a, b;
+    if (stat(in, &a) != 0 || stat(out, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+        return RAD_OK;
+    return rad_fail(err, RAD_E_ARG, "%s: '%s' is the input itself; choose another name", option,
+                    out);
+}
+
 enum rad_status rad_cli_make_folder(const char *path, struct rad_err *err)
 {
     char folder[RAD_PATH_MAX];

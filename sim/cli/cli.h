@@ -61,6 +61,10 @@ RAD_MUST_CHECK enum rad_status rad_cli_make_folder(const char *path, struct rad_
 RAD_MUST_CHECK enum rad_status rad_cli_write(const char *path, const void *data, size_t len,
                                              struct rad_err *err);
 
+/* An output is never one of the files that it is made from. errors: RAD_E_ARG (they are one) */
+RAD_MUST_CHECK enum rad_status rad_cli_apart(const char *in, const char *option, const char *out,
+                                             struct rad_err *err);
+
 /* A warning in the same form; the command goes on. */
 void rad_cli_warn(const char *command, const char *fmt, ...) RAD_PRINTF(2, 3);
 

@@ -123,12 +123,24 @@ static void print(const struct eval_options *o, const struct rad_eval_result *r)
     (void)rad_out_close(out, true);
 }
 
+/* --per-token never replaces what is evaluated. */
+static enum rad_status check_apart(const struct eval_options *o, struct rad_err *err)
+{
+    const struct model_args *a = &o->model;
+    if (o->per_token == NULL)
+        return RAD_OK;
+    for (int i = 0; i < a->n_text; i++)
+        RAD_TRY(rad_cli_apart(a->text[i], "--per-token", o->per_token, err));
+    return a->tokens != NULL ? rad_cli_apart(a->tokens, "--per-token", o->per_token, err) : RAD_OK;
+}
+
 static enum rad_status evaluate(const struct eval_options *o, const struct model_run *run,
                                 struct rad_eval_result *result, struct rad_err *err)
 {
     const struct model_eval how = {"eval", o->common.progress, o->decode};
     struct rad_eval_sinks sinks = {0};
     struct csv csv = {.to = NULL};
+    RAD_TRY(check_apart(o, err));
     if (o->per_token != NULL)
         RAD_TRY(csv_open(&csv, o->per_token, err));
     if (csv.to != NULL) {

@@ -9,3 +9,8 @@ radial hw kit -o "$TMP/h/kit.py" >/dev/null; echo $?
 (cd "$TMP" && find . -type f | sort)
 radial eval $m --text "$TMP/t.txt" --trace "$TMP/t.txt/x/t.db"; echo $?
 radial run $m --prompt a --policy skip:frac=0.5,frac=0.25; echo $?
+# No output replaces its input.
+radial trace export "$TMP/a/b/t.db" --to csv -o "$TMP/a/b/t.db"; echo $?
+ln -s t.txt "$TMP/link.txt"
+radial eval $m --text "$TMP/t.txt" --per-token "$TMP/link.txt"; echo $?
+radial trace info "$TMP/a/b/t.db" | head -n 1; cat "$TMP/t.txt"

@@ -12,5 +12,6 @@ for policy in dense oracle:theta=0.1 skip:frac=0; do
 done
 radial run "$m" --prompt ab --new 3 --temperature 0 >"$TMP/out"; echo $?
 radial run "$m" --prompt ab --new 3 >"$TMP/out"; echo $?
+radial run models/gpt2.yaml --prompt a; echo $?
 radial profile "$m" --text "$TMP/t.txt"; echo $?
 ls "$TMP"
