@@ -234,6 +234,13 @@ int hw_show(const void *options)
 
 /* ---- check --------------------------------------------------------------------------------- */
 
+/* hwprofiles/aliases.yaml, which a glob over the folder finds too. */
+static bool is_aliases(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strcmp(slash != NULL ? slash + 1 : path, "aliases.yaml") == 0;
+}
+
 int hw_check(const void *options)
 {
     const struct hw_options *o = options;
@@ -243,6 +250,11 @@ int hw_check(const void *options)
     for (int i = 0; i < o->sub.n_arg; i++) {
         struct rad_err err = {RAD_OK, ""};
         rad_hw *hw = NULL;
+        if (is_aliases(o->sub.arg[i])) {
+            rad_cli_warn("hw check", "%s: names of measured data, not a profile; left out",
+                         o->sub.arg[i]);
+            continue;
+        }
         const bool ok = rad_hw_open(&hw, o->sub.arg[i], &err) == RAD_OK;
         rad_out_begin_row(out);
         rad_out_text(out, "file", o->sub.arg[i]);
