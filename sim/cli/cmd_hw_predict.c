@@ -38,16 +38,29 @@ static void put_ratio(rad_out *out, const struct predicted *a, const struct pred
     rad_out_real(out, "ratio_hi", ratio * wide);
 }
 
-/* Columns of an earlier prediction, which this one replaces. */
+/* Columns of a prediction; the last three with --against. */
+static const char *const ours[] = {"pred_latency_s", "pred_energy_j", "lo_s",     "hi_s",
+                                   "extrapolated",   "bound",         "pred_usd", "pred_owned_usd",
+                                   "pred_ratio",     "ratio_lo",      "ratio_hi"};
+enum { N_OURS = sizeof ours / sizeof ours[0], N_RATIO = 3 };
+
+/* Of an earlier prediction, which this one replaces. */
 static bool is_ours(const char *column)
 {
-    static const char *const ours[] = {
-        "pred_latency_s", "pred_energy_j",  "lo_s",       "hi_s",     "extrapolated", "bound",
-        "pred_usd",       "pred_owned_usd", "pred_ratio", "ratio_lo", "ratio_hi"};
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+    for (size_t i = 0; i < N_OURS; i++)
         if (strcmp(column, ours[i]) == 0)
             return true;
     return false;
+}
+
+/* A table without rows has its header all the same. */
+static void put_header(rad_out *out, const struct ops_table *t, bool ratios)
+{
+    for (size_t i = 0; i < t->csv.n_column; i++)
+        if (!is_ours(csv_header(&t->csv, i)))
+            rad_out_column(out, csv_header(&t->csv, i));
+    for (size_t i = 0; i < N_OURS - (ratios ? 0 : N_RATIO); i++)
+        rad_out_column(out, ours[i]);
 }
 
 static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct predicted what,
@@ -103,6 +116,7 @@ static void predict_rows(const struct ops_table *t, const struct hw_options *o, 
     struct ops_row row, base_row;
     struct rad_prediction p, base_p;
     struct predicted base = {hw, &base_row.m.op, NULL};
+    put_header(out, t, o->against > 0);
     if (o->against > 0 && predict_row(t, o->against - 1, o, hw, &base_row, &base_p))
         base.p = &base_p;
     for (size_t i = 0; i < t->csv.n_row; i++) {
