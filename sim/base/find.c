@@ -122,7 +122,10 @@ static enum rad_status not_found(struct search *s, struct rad_err *err)
                        rad_show(near, s->near[i].name));
     const bool anywhere = s->looked.data != NULL;
     rad_fail(err, RAD_E_IO, "no '%s%s' in %s%.200s%s", rad_show(shown, s->name), s->suffix,
-             anywhere ? "" : s->folder, anywhere ? s->looked.data : " (there is no such folder)",
+             anywhere ? "" : s->folder,
+             anywhere ? s->looked.data
+                      : " (there is no such folder: run where it is, or name the one above it in "
+                        "RADIAL_PATH)",
              hint.data != NULL ? hint.data : "");
     rad_buf_free(&hint);
     return RAD_E_IO;

@@ -153,6 +153,11 @@ enum rad_status rad_model_find(char out[RAD_PATH_MAX], const char *model, struct
         return rad_fail(err, RAD_E_IO,
                         "%s: cannot open: %s; expected a folder, a .gguf file or ORG/NAME", model,
                         strerror(errno));
+    if (!is_folder(out) && !rad_ckpt_is_gguf(out))
+        return rad_fail(err, RAD_E_IO,
+                        "%s: expected a folder, a .gguf file or ORG/NAME but found a file of "
+                        "another kind; a card (.yaml) has no weights",
+                        model);
     if (!is_folder(out))
         return RAD_OK;
     RAD_TRY(find_snapshot(out, err));

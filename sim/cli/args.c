@@ -125,6 +125,34 @@ enum rad_status rad_cli_card(struct rad_card *out, const char *text, struct rad_
     return RAD_OK;
 }
 
+enum rad_status rad_cli_apart(const char *in, const char *option, const char *out,
+                              struct rad_err *err)
+{
+    struct stat a, b;
+    if (stat(in, &a) != 0 || stat(out, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+        return RAD_OK;
+    return rad_fail(err, RAD_E_ARG, "%s: '%s' is the input itself; choose another name", option,
+                    out);
+}
+
+enum rad_status rad_cli_make_folder(const char *path, struct rad_err *err)
+{
+    char folder[RAD_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    const size_t n = slash != NULL ? (size_t)(slash - path) : 0;
+    if (n == 0 || n >= sizeof folder)
+        return RAD_OK; /* here, or in the root; too long a name is for the writer to tell */
+    memcpy(folder, path, n);
+    folder[n] = '\0';
+    return rad_dir_make(folder, err);
+}
+
+enum rad_status rad_cli_write(const char *path, const void *data, size_t len, struct rad_err *err)
+{
+    RAD_TRY(rad_cli_make_folder(path, err));
+    return rad_file_write(path, data, len, err);
+}
+
 void rad_cli_warn(const char *command, const char *fmt, ...)
 {
     char text[RAD_ERR_MAX];

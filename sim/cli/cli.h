@@ -54,6 +54,17 @@ enum rad_status rad_cli_blame(enum rad_status status, struct rad_err *err);
 RAD_MUST_CHECK enum rad_status rad_cli_card(struct rad_card *out, const char *text,
                                             struct rad_err *err);
 
+/* Make the folder that a file called path is to lie in, if it is not there. errors: RAD_E_IO */
+RAD_MUST_CHECK enum rad_status rad_cli_make_folder(const char *path, struct rad_err *err);
+
+/* rad_file_write, and its folder. */
+RAD_MUST_CHECK enum rad_status rad_cli_write(const char *path, const void *data, size_t len,
+                                             struct rad_err *err);
+
+/* An output is never one of the files that it is made from. errors: RAD_E_ARG (they are one) */
+RAD_MUST_CHECK enum rad_status rad_cli_apart(const char *in, const char *option, const char *out,
+                                             struct rad_err *err);
+
 /* A warning in the same form; the command goes on. */
 void rad_cli_warn(const char *command, const char *fmt, ...) RAD_PRINTF(2, 3);
 

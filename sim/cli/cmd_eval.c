@@ -48,8 +48,8 @@ static const struct argp argp = {
     .parser = parse,
     .args_doc = "MODEL",
     .doc = "Measure the negative log-likelihood of text under a model and a depth policy.\v"
-           "Example:\n  radial eval models/radial-tiny --text tests/data/mixed.txt "
-           "--policy radial:budget=0.5\n" MODEL_ARGS_DOC,
+           "Example:\n  radial eval models/radial-tiny --text tests/data/mixed.txt \\\n"
+           "      --policy radial:budget=0.5\n" MODEL_ARGS_DOC,
     .children = rad_cli_children,
 };
 
@@ -68,6 +68,7 @@ static enum rad_status csv_open(struct csv *csv, const char *path, struct rad_er
     csv->path = path;
     if (n < 0 || (size_t)n >= sizeof csv->part)
         return rad_fail(err, RAD_E_RANGE, "--per-token: path too long");
+    RAD_TRY(rad_cli_make_folder(path, err));
     csv->to = fopen(csv->part, "w");
     if (csv->to == NULL)
         return rad_fail(err, RAD_E_IO, "cannot write '%s': %s", path, strerror(errno));
@@ -123,12 +124,24 @@ static enum rad_status print(const struct eval_options *o, const struct rad_eval
     return rad_out_close(out, true, err);
 }
 
+/* --per-token never replaces what is evaluated. */
+static enum rad_status check_apart(const struct eval_options *o, struct rad_err *err)
+{
+    const struct model_args *a = &o->model;
+    if (o->per_token == NULL)
+        return RAD_OK;
+    for (int i = 0; i < a->n_text; i++)
+        RAD_TRY(rad_cli_apart(a->text[i], "--per-token", o->per_token, err));
+    return a->tokens != NULL ? rad_cli_apart(a->tokens, "--per-token", o->per_token, err) : RAD_OK;
+}
+
 static enum rad_status evaluate(const struct eval_options *o, const struct model_run *run,
                                 struct rad_eval_result *result, struct rad_err *err)
 {
     const struct model_eval how = {"eval", o->common.progress, o->decode};
     struct rad_eval_sinks sinks = {0};
     struct csv csv = {.to = NULL};
+    RAD_TRY(check_apart(o, err));
     if (o->per_token != NULL)
         RAD_TRY(csv_open(&csv, o->per_token, err));
     if (csv.to != NULL) {

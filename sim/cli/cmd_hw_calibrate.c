@@ -20,7 +20,7 @@ static enum rad_status calibrate(const struct hw_options *o, struct rad_host_rat
     if (status == RAD_OK)
         status = rad_hw_host_profile(rates, &yaml, err);
     if (status == RAD_OK)
-        status = rad_file_write(o->out_path, yaml, strlen(yaml), err);
+        status = rad_cli_write(o->out_path, yaml, strlen(yaml), err);
     free(yaml);
     *seconds = rad_now_s() - start;
     return status;

@@ -119,7 +119,7 @@ static enum rad_status fit(struct job *job, const rad_hw *hw, struct rad_err *er
         status = rad_hw_parse(&check, yaml.data, yaml.len, job->o->out_path, err);
     rad_hw_close(check);
     if (status == RAD_OK)
-        status = rad_file_write(job->o->out_path, yaml.data, yaml.len, err);
+        status = rad_cli_write(job->o->out_path, yaml.data, yaml.len, err);
     rad_buf_free(&yaml);
     if (job->n_bad > MOST_WARNINGS)
         rad_cli_warn("hw calibrate", "%s: %zu rows are far from the fit in all", job->o->measured,
@@ -163,7 +163,7 @@ int hw_calibrate_like(const struct hw_options *o)
     if (status == RAD_OK)
         status = rad_hw_parse(&check, yaml.data, yaml.len, o->out_path, &err);
     if (status == RAD_OK)
-        status = rad_file_write(o->out_path, yaml.data, yaml.len, &err);
+        status = rad_cli_write(o->out_path, yaml.data, yaml.len, &err);
     for (size_t i = 0; i < n; i++)
         rad_hw_close(donor[i]);
     rad_hw_close(check);

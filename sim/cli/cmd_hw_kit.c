@@ -8,7 +8,7 @@ static enum rad_status copy_kit(const char *to, size_t *len, struct rad_err *err
     char path[RAD_PATH_MAX], *text = NULL;
     RAD_TRY(rad_data_find(path, sizeof path, "hwprofiles", "kit", ".py", err));
     RAD_TRY(rad_file_read(path, RAD_YAML_MAX_BYTES, &text, len, err));
-    const enum rad_status status = rad_file_write(to, text, *len, err);
+    const enum rad_status status = rad_cli_write(to, text, *len, err);
     free(text);
     return status;
 }

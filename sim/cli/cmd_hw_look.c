@@ -104,6 +104,10 @@ int hw_list(const void *options)
             rad_cli_warn("hw list", "%s", err.msg);
         rad_hw_close(hw);
     }
+    if (names.n == 0)
+        rad_cli_warn("hw list",
+                     "no profiles in ./hwprofiles and the installed data; run where they "
+                     "are, or name the folder above them in RADIAL_PATH");
     hw_free_names(&names);
     return finish(out, "hw list", false);
 }
@@ -167,6 +171,30 @@ static void put_basis(rad_out *out, const rad_hw *hw)
     rad_out_end_row(out);
 }
 
+/* A row per fit: its held-out error, and what it was fitted to. */
+static void put_fits(rad_out *out, const rad_hw *hw)
+{
+    for (size_t i = 0; i < rad_hw_n_fit(hw); i++) {
+        const struct rad_hw_fit_fact f = rad_hw_fit_at(hw, i);
+        char key[64], doc[320], rows[32] = "";
+        const int n = snprintf(key, sizeof key, "%s.%s", f.op, f.format);
+        if (f.head_dim > 0.0)
+            snprintf(key + n, sizeof key - (size_t)n, ".%g", f.head_dim);
+        if (f.rows > 0.0)
+            snprintf(rows, sizeof rows, "%.0f rows of ", f.rows);
+        snprintf(doc, sizeof doc,
+                 "median error of held-out rows; 80 %% within %.3g to %.3g of the time; %s: %s%s",
+                 f.lo_ratio, f.hi_ratio, f.software, rows, f.data);
+        rad_out_begin_row(out);
+        rad_out_text(out, "part", "fit");
+        rad_out_text(out, "key", key);
+        rad_out_real(out, "value", f.median_ape);
+        rad_out_text(out, "unit", "");
+        rad_out_text(out, "doc", doc);
+        rad_out_end_row(out);
+    }
+}
+
 int hw_show(const void *options)
 {
     const struct hw_options *o = options;
@@ -185,6 +213,7 @@ int hw_show(const void *options)
         if (!isnan(rad_hw_owned_usd_per_hour(hw)))
             put_params(out, "own", rad_hw_own_params(), rad_hw_own(hw));
         put_params(out, rad_hw_model(hw)->name, rad_hw_model(hw)->params, rad_hw_params(hw));
+        put_fits(out, hw);
         code = finish(out, "hw show", false);
     }
     rad_hw_close(hw);
@@ -192,6 +221,13 @@ int hw_show(const void *options)
 }
 
 /* ---- check --------------------------------------------------------------------------------- */
+
+/* hwprofiles/aliases.yaml, which a glob over the folder finds too. */
+static bool is_aliases(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strcmp(slash != NULL ? slash + 1 : path, "aliases.yaml") == 0;
+}
 
 int hw_check(const void *options)
 {
@@ -202,6 +238,11 @@ int hw_check(const void *options)
     for (int i = 0; i < o->sub.n_arg; i++) {
         struct rad_err err = {RAD_OK, ""};
         rad_hw *hw = NULL;
+        if (is_aliases(o->sub.arg[i])) {
+            rad_cli_warn("hw check", "%s: names of measured data, not a profile; left out",
+                         o->sub.arg[i]);
+            continue;
+        }
         const bool ok = rad_hw_open(&hw, o->sub.arg[i], &err) == RAD_OK;
         rad_out_begin_row(out);
         rad_out_text(out, "file", o->sub.arg[i]);

@@ -38,6 +38,31 @@ static void put_ratio(rad_out *out, const struct predicted *a, const struct pred
     rad_out_real(out, "ratio_hi", ratio * wide);
 }
 
+/* Columns of a prediction; the last three with --against. */
+static const char *const ours[] = {"pred_latency_s", "pred_energy_j", "lo_s",     "hi_s",
+                                   "extrapolated",   "bound",         "pred_usd", "pred_owned_usd",
+                                   "pred_ratio",     "ratio_lo",      "ratio_hi"};
+enum { N_OURS = sizeof ours / sizeof ours[0], N_RATIO = 3 };
+
+/* Of an earlier prediction, which this one replaces. */
+static bool is_ours(const char *column)
+{
+    for (size_t i = 0; i < N_OURS; i++)
+        if (strcmp(column, ours[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A table without rows has its header all the same. */
+static void put_header(rad_out *out, const struct ops_table *t, bool ratios)
+{
+    for (size_t i = 0; i < t->csv.n_column; i++)
+        if (!is_ours(csv_header(&t->csv, i)))
+            rad_out_column(out, csv_header(&t->csv, i));
+    for (size_t i = 0; i < N_OURS - (ratios ? 0 : N_RATIO); i++)
+        rad_out_column(out, ours[i]);
+}
+
 static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct predicted what,
                     const struct predicted *against)
 {
@@ -45,12 +70,16 @@ static void put_row(rad_out *out, const struct ops_table *t, size_t row, struct 
     const struct rad_cost *c = p ? &p->cost : NULL;
     rad_out_begin_row(out);
     for (size_t i = 0; i < t->csv.n_column; i++)
-        rad_out_text(out, csv_header(&t->csv, i), csv_cell(&t->csv, row, i));
+        if (!is_ours(csv_header(&t->csv, i)))
+            rad_out_text(out, csv_header(&t->csv, i), csv_cell(&t->csv, row, i));
     rad_out_real(out, "pred_latency_s", c ? c->time_s : (double)NAN);
     rad_out_real(out, "pred_energy_j", c ? c->dynamic_j + c->memory_j + c->static_j : (double)NAN);
     rad_out_real(out, "lo_s", p ? p->lo_s : (double)NAN);
     rad_out_real(out, "hi_s", p ? p->hi_s : (double)NAN);
-    rad_out_text(out, "extrapolated", p ? (p->extrapolated ? "1" : "0") : NULL);
+    if (p != NULL)
+        rad_out_int(out, "extrapolated", p->extrapolated);
+    else
+        rad_out_null(out, "extrapolated");
     rad_out_text(out, "bound", c ? rad_bound_name(c->bound) : NULL);
     put_usd(out, what.hw, c);
     if (against != NULL)
@@ -87,6 +116,7 @@ static void predict_rows(const struct ops_table *t, const struct hw_options *o, 
     struct ops_row row, base_row;
     struct rad_prediction p, base_p;
     struct predicted base = {hw, &base_row.m.op, NULL};
+    put_header(out, t, o->against > 0);
     if (o->against > 0 && predict_row(t, o->against - 1, o, hw, &base_row, &base_p))
         base.p = &base_p;
     for (size_t i = 0; i < t->csv.n_row; i++) {
@@ -112,7 +142,7 @@ static enum rad_status write_csv(const struct ops_table *t, const struct hw_opti
     if (fclose(memory) != 0 && status == RAD_OK)
         status = rad_fail(err, RAD_E_NOMEM, "out of memory for the result");
     if (status == RAD_OK)
-        status = rad_file_write(o->out_path, text, len, err);
+        status = rad_cli_write(o->out_path, text, len, err);
     free(text);
     return status;
 }

@@ -75,7 +75,8 @@ static const struct argp argp = {
         "with "
         "it, over tokens in the rows, over everything, within tokens and between sublayers below.\v"
         "Examples:\n  radial profile models/dense-tiny --text tests/data/mixed.txt\n"
-        "  radial profile models/dense-tiny --text tests/data/mixed.txt --skip-loss 1000\n",
+        "  radial profile models/dense-tiny --text tests/data/mixed.txt \\\n"
+        "      --skip-loss 1000\n",
     .children = rad_cli_children,
 };
 

@@ -39,8 +39,8 @@ static const struct argp argp = {
            "Example:\n"
            "  radial query r.db @pareto --format md\n"
            "  radial query r.db \"SELECT hw, median(speedup) FROM results GROUP BY hw\"\n"
-           "  radial query r.db \"SELECT column_name, unit, doc FROM column_doc"
-           " WHERE table_name = 'results'\"\n",
+           "  radial query r.db \"SELECT column_name, unit, doc FROM column_doc\n"
+           "      WHERE table_name = 'results'\"\n",
     .children = rad_cli_children,
 };
 

@@ -35,7 +35,9 @@ static const struct argp_option option_rows[] = {
     {"hw", KEY_HW, "HW", 0, "Hardware profile, a name or a path; may be repeated", 0},
     {"card", KEY_CARD, "CARD", 0, "Replay the routing on this larger architecture: no quality", 0},
     {"dtype", KEY_DTYPE, "D", 0,
-     "fp32, tf32, fp16, bf16, fp8, int8 or int4; default: fp16 or else bf16, fp32 on a CPU", 0},
+     "fp32, tf32, fp16, bf16, fp8, int8, int4, or w8a16 or w4a16: layers with 8- or 4-bit weights "
+     "computed in fp16; default: fp16 or else bf16, fp32 on a CPU",
+     0},
     {"batch", KEY_BATCH, "N", 0, "Sequences per batch (default 1)", 0},
     {"batcher", KEY_BATCHER, "B", 0,
      "auto (default), layer (layer order), hop (paths in any order) or grouped (as hop, the "
@@ -93,7 +95,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_DTYPE:
         o->has_dtype = true;
-        check(state, rad_dtype_parse(arg, &o->replay.dtype, &err), &err);
+        check(state, rad_dtype_parse_weights(arg, &o->replay.dtype, &o->replay.weight_share, &err),
+              &err);
         return 0;
     case KEY_BATCH:
         o->replay.batch = (int32_t)rad_cli_int(state, "--batch", arg, 1, RAD_REPLAY_MAX_BATCH);
@@ -145,9 +148,10 @@ static const struct argp argp = {
            "--hw host and a trace of `radial run`, the measured times stand beside the predicted "
            "ones.\n\n"
            "Example:\n"
-           "  radial replay traces/radial-tiny.db --hw a100-sxm-80gb --hw u280 --batch 8 --phase "
-           "decode\n"
-           "  radial replay traces/radial-tiny.db --card llama-2-70b --hw h100-sxm-80gb --tp 8\n",
+           "  radial replay traces/radial-tiny.db --hw a100-sxm-80gb --hw u280 \\\n"
+           "      --batch 8 --phase decode\n"
+           "  radial replay traces/radial-tiny.db --card llama-2-70b \\\n"
+           "      --hw h100-sxm-80gb --tp 8\n",
     .children = rad_cli_children,
 };
 
@@ -242,7 +246,7 @@ static void put_inputs(rad_out *out, const struct job *job, int i)
     rad_out_text(out, "policy", run->policy);
     rad_out_text(out, "hw", rad_hw_name(job->hw[i]));
     rad_out_text(out, "card", info->card.name);
-    rad_out_text(out, "dtype", rad_dtype_name(info->dtype));
+    rad_out_text(out, "dtype", rad_dtype_weights_name(info->dtype, info->weight_share));
     rad_out_int(out, "batch", job->replay.batch);
     rad_out_text(out, "batcher", info->batcher);
     rad_out_text(out, "phase", rad_replay_phase_name(job->replay.phase));
@@ -284,7 +288,8 @@ static void put_short_row(rad_out *out, const struct job *job, int i)
     const struct rad_replay_result *r = &job->result[i];
     rad_out_begin_row(out);
     rad_out_text(out, "hw", rad_hw_name(job->hw[i]));
-    rad_out_text(out, "dtype", rad_dtype_name(job->info[i].dtype));
+    rad_out_text(out, "dtype",
+                 rad_dtype_weights_name(job->info[i].dtype, job->info[i].weight_share));
     rad_out_real(out, "latency_s", r->latency_s);
     rad_out_real(out, "speedup", r->speedup);
     rad_out_real(out, "speedup_lo", r->speedup_lo);
@@ -295,8 +300,8 @@ static void put_short_row(rad_out *out, const struct job *job, int i)
     rad_out_real(out, "tokens_per_s", r->tokens_per_s);
     rad_out_real(out, "j_per_token", r->j_per_token);
     rad_out_real(out, "usd_per_mtok", r->usd_per_mtok);
-    rad_out_real(out, "owned_usd", r->owned_usd);
     rad_out_real(out, "owned_usd_per_mtok", r->owned_usd_per_mtok);
+    rad_out_real(out, "device_memory_frac", r->device_memory_frac);
     rad_out_text(out, "bound", rad_bound_name(r->bound_kind));
     rad_out_end_row(out);
 }
@@ -333,6 +338,20 @@ static enum rad_status print_all(const struct job *job, struct rad_err *err)
     return rad_out_close(out, n == 1, err);
 }
 
+/* Times of a run that the machine cannot hold are still what its operations would take. */
+static void warn_of_memory(const struct job *job)
+{
+    for (int i = 0; i < job->options->n_hw; i++) {
+        const struct rad_replay_result *r = &job->result[i];
+        if (r->device_memory_frac > 1.0)
+            rad_cli_warn("replay",
+                         "%s: does not fit: a device would hold %.4g GB and has %.4g GB; more "
+                         "devices (--tp, --pp), a narrower --dtype or a smaller --batch may",
+                         rad_hw_name(job->hw[i]), r->device_bytes_peak / 1e9,
+                         rad_hw_memory_bytes(job->hw[i]) / 1e9);
+    }
+}
+
 static int run(int argc, char *argv[])
 {
     struct options o = {.replay = {.batch = 1}};
@@ -344,6 +363,8 @@ static int run(int argc, char *argv[])
     if (status == RAD_OK && !rad_trace_complete(job.trace))
         rad_cli_warn("replay", "%s: the run did not reach its end; what it recorded is replayed",
                      o.trace);
+    if (status == RAD_OK)
+        warn_of_memory(&job);
     if (status == RAD_OK)
         status = print_all(&job, &err);
     close_all(&job);

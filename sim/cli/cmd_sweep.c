@@ -112,6 +112,7 @@ struct sink {
     rad_store *store;
     struct reason reason[N_REASON]; /* why points failed, the first few */
     int64_t other;
+    int64_t too_large; /* points that do not fit into their machine */
 };
 
 static bool sink_done(void *ctx, const char *key, const char *inputs)
@@ -141,7 +142,7 @@ static enum rad_status sink_row(void *ctx, const struct rad_sweep_row *row, stru
     for (int i = 0; i < RAD_N_AXIS; i++)
         axis[i] = (struct rad_store_axis){rad_sweep_axis_name((enum rad_sweep_axis)i),
                                           row->point->value[i]};
-    axis[RAD_AXIS_DTYPE].value = rad_dtype_name(row->dtype);
+    axis[RAD_AXIS_DTYPE].value = row->dtype;
     const struct rad_store_row out = {
         .key = row->point->key,
         .inputs = row->inputs,
@@ -157,6 +158,8 @@ static enum rad_status sink_row(void *ctx, const struct rad_sweep_row *row, stru
     };
     if (row->message != NULL)
         count_reason(sink, row->message);
+    else
+        sink->too_large += row->result->device_memory_frac > 1.0;
     return rad_store_put(sink->store, &out, err);
 }
 
@@ -193,6 +196,11 @@ static void print_reasons(const struct sink *sink)
     if (sink->other > 0)
         rad_cli_warn("sweep", "%lld points failed for other reasons; see @failures",
                      (long long)sink->other);
+    if (sink->too_large > 0)
+        rad_cli_warn("sweep",
+                     "%lld point(s) need more memory than their machine has "
+                     "(device_memory_frac > 1): no frontier has them",
+                     (long long)sink->too_large);
 }
 
 static enum rad_status print_summary(const struct options *o, const struct rad_sweep_summary *s,
@@ -263,6 +271,7 @@ static enum rad_status run_sweep(struct job *job, struct rad_err *err)
         .host = host,
     };
     RAD_TRY(rad_sweep_check(job->spec, err)); /* before a database is made */
+    RAD_TRY(rad_cli_make_folder(job->o->db, err));
     RAD_TRY(rad_store_open(&job->sink.store, job->o->db, &run, err));
     const enum rad_status status = sweep_with_models(job, err);
     if (status != RAD_OK) {

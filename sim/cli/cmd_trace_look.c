@@ -226,7 +226,7 @@ static enum rad_status export_file(const rad_trace *t, enum rad_trace_format for
     if (fclose(to) != 0 && status == RAD_OK)
         status = rad_fail(err, RAD_E_NOMEM, "out of memory");
     if (status == RAD_OK)
-        status = rad_file_write(path, text, len, err);
+        status = rad_cli_write(path, text, len, err);
     free(text);
     return status;
 }
@@ -242,7 +242,10 @@ int trace_export(const void *options)
         rad_fail_in(&err, status, "--to");
         return rad_cli_fail("trace export", &err);
     }
-    status = rad_trace_open(&t, o->sub.arg[0], &err);
+    if (o->out_path != NULL)
+        status = rad_cli_apart(o->sub.arg[0], "-o", o->out_path, &err);
+    if (status == RAD_OK)
+        status = rad_trace_open(&t, o->sub.arg[0], &err);
     if (status == RAD_OK) {
         warn_prefix("trace export", o->sub.arg[0], t);
         status = o->out_path != NULL ? export_file(t, format, o->out_path, &err)

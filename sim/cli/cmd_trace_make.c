@@ -3,7 +3,6 @@
 #include "cli/cmd_trace.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 /* The end of each: the file is read back, so that what is described is what is there. */
 static int describe(const struct trace_options *o, const char *command, enum rad_status status,
@@ -32,6 +31,8 @@ int trace_import(const void *options)
         .policy = o->policy, .kv = o->kv, .any_order = o->any_order, .has_router = o->router};
     enum rad_status status = rad_cli_card(&card, o->card, &err);
     if (status == RAD_OK)
+        status = rad_cli_make_folder(o->out_path, &err);
+    if (status == RAD_OK)
         status = rad_trace_import(o->sub.arg[0], &card, o->out_path, &opt, &err);
     return describe(o, "trace import", status, &err);
 }
@@ -50,17 +51,10 @@ int trace_synth(const void *options)
                                                 .kv = o->kv};
     enum rad_status status = rad_cli_card(&card, o->card, &err);
     if (status == RAD_OK)
+        status = rad_cli_make_folder(o->out_path, &err);
+    if (status == RAD_OK)
         status = rad_trace_synth(&opt, o->out_path, &err);
     return describe(o, "trace synth", status, &err);
-}
-
-/* The original has the quality that a transplant has not: it is never what gets replaced. */
-static enum rad_status check_apart(const char *in, const char *out, struct rad_err *err)
-{
-    struct stat a, b;
-    if (stat(in, &a) != 0 || stat(out, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
-        return RAD_OK;
-    return rad_fail(err, RAD_E_ARG, "-o: '%s' is the trace itself; choose another name", out);
 }
 
 int trace_transplant(const void *options)
@@ -71,9 +65,11 @@ int trace_transplant(const void *options)
     rad_trace *in = NULL;
     enum rad_status status = rad_cli_card(&card, o->card, &err);
     if (status == RAD_OK)
-        status = check_apart(o->sub.arg[0], o->out_path, &err);
+        status = rad_cli_apart(o->sub.arg[0], "-o", o->out_path, &err);
     if (status == RAD_OK)
         status = rad_trace_open(&in, o->sub.arg[0], &err);
+    if (status == RAD_OK)
+        status = rad_cli_make_folder(o->out_path, &err);
     if (status == RAD_OK)
         status = rad_trace_transplant(in, &card, o->out_path, &err);
     rad_trace_close(in);

@@ -67,16 +67,27 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     "Spec keys (YAML): model {n_layer d_model n_head n_kv ffn ctx norm act tied}, steps, batch, "  \
     "shards, seed, lr {max min warmup}, beta1, beta2, decay, clip, precision fp32|bf16, save "     \
     "fp32|bf16, checkpoint (s), teacher, init (model folders), distill, policy (fixed paths), "    \
-    "align, router {hidden max_hops price [lo, hi] order [layers] half spread lead weight}. "      \
-    "docs/training.md says what they do.\n\nExample:\n"                                            \
-    "  radial train models/recipes/dense-micro.yaml --text book.txt --out models/mine\n"
+    "align, router {hidden max_hops price [lo, hi] order [layers] half full spread lead weight}. " \
+    "docs/training.md says what they do.\n\nExample:\n"
 
 static const struct argp argp = {
     .options = options,
     .parser = parse,
-    .args_doc = "SPEC.yaml",
-    .doc = "Train a dense transformer, or a Radial Network with its router, on text "
-           "files.\v" SPEC_KEYS,
+    .args_doc = "SPEC.yaml --text F --out DIR",
+    .doc = "Train a dense transformer, or a Radial Network with its router, on text files."
+           "\v" SPEC_KEYS "  radial train models/recipes/dense-micro.yaml --text book.txt \\\n"
+           "      --out results/mine\n",
+    .children = rad_cli_children,
+};
+
+static const struct argp distill_argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "SPEC.yaml --text F --out DIR",
+    .doc = "Learn a router from a teacher, which the spec names: a Radial Network whose layers "
+           "start as the teacher's and are frozen or adapted.\v" SPEC_KEYS
+           "  radial distill models/recipes/radial-micro.yaml --text book.txt \\\n"
+           "      --out results/mine-radial\n",
     .children = rad_cli_children,
 };
 
@@ -136,23 +147,24 @@ static enum rad_status train(struct train_options *o, bool need_teacher, struct 
     return status == RAD_OK ? print(o, &report, err) : status;
 }
 
-static int run_as(int argc, char *argv[], const char *name, bool need_teacher)
+static int run_as(int argc, char *argv[], bool need_teacher)
 {
+    const char *name = need_teacher ? "distill" : "train";
     struct train_options o = {.io = {.val_frac = 0.1}};
     struct rad_err err;
-    if (rad_cli_parse(&argp, argc, argv, &o) != 0)
+    if (rad_cli_parse(need_teacher ? &distill_argp : &argp, argc, argv, &o) != 0)
         return EXIT_FAILURE;
     return train(&o, need_teacher, &err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(name, &err);
 }
 
 static int run(int argc, char *argv[])
 {
-    return run_as(argc, argv, "train", false);
+    return run_as(argc, argv, false);
 }
 
 static int run_distill(int argc, char *argv[])
 {
-    return run_as(argc, argv, "distill", true);
+    return run_as(argc, argv, true);
 }
 
 const struct rad_command rad_command_train = {

@@ -100,7 +100,7 @@ static enum rad_status write_page(const struct validate_results *results, const 
     validate_page(&page, results);
     const enum rad_status status = page.failed
                                        ? rad_fail(err, RAD_E_NOMEM, "out of memory for the page")
-                                       : rad_file_write(path, page.data, page.len, err);
+                                       : rad_cli_write(path, page.data, page.len, err);
     rad_buf_free(&page);
     return status;
 }

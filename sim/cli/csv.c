@@ -67,6 +67,17 @@ static enum rad_status take_line(struct parser *p, size_t *n, struct rad_err *er
     return RAD_OK;
 }
 
+static enum rad_status check_header(const struct parser *p, struct rad_err *err)
+{
+    const struct csv *csv = p->csv;
+    for (size_t i = 0; i < csv->n_column; i++)
+        for (size_t k = 0; k < i; k++)
+            if (csv->cell[i][0] != '\0' && strcmp(csv->cell[i], csv->cell[k]) == 0)
+                return rad_fail(err, RAD_E_PARSE, "%s:1: column '%.32s' stands twice", p->path,
+                                csv->cell[i]);
+    return RAD_OK;
+}
+
 static enum rad_status take_all(struct parser *p, struct rad_err *err)
 {
     struct csv *csv = p->csv;
@@ -77,9 +88,10 @@ static enum rad_status take_all(struct parser *p, struct rad_err *err)
             continue;
         }
         RAD_TRY(take_line(p, &n, err));
-        if (p->line == 1)
+        if (p->line == 1) {
             csv->n_column = n;
-        else if (n != csv->n_column)
+            RAD_TRY(check_header(p, err));
+        } else if (n != csv->n_column)
             return rad_fail(err, RAD_E_PARSE, "%s:%zu: expected %zu cells but found %zu", p->path,
                             p->line, csv->n_column, n);
         else
@@ -95,7 +107,8 @@ enum rad_status csv_read(struct csv *out, const char *path, struct rad_err *err)
     size_t len = 0;
     *out = (struct csv){0};
     RAD_TRY(rad_file_read(path, (size_t)1 << 30, &out->text, &len, err));
-    struct parser p = {.csv = out, .path = path, .at = out->text};
+    const bool marked = strncmp(out->text, "\xef\xbb\xbf", 3) == 0; /* spreadsheets do that */
+    struct parser p = {.csv = out, .path = path, .at = out->text + (marked ? 3 : 0)};
     enum rad_status status =
         strlen(out->text) == len
             ? take_all(&p, err)

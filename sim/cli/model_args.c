@@ -129,6 +129,7 @@ enum rad_status model_args_trace(const struct model_args *a, const struct model_
     struct rad_run_text text;
     struct rad_trace_run r = rad_trace_run_of(run->model, &a->engine, source, tokens, &text);
     r.seed = a->seed;
+    RAD_TRY(rad_cli_make_folder(a->trace, err));
     return rad_trace_create(out, a->trace, &r, err);
 }
 

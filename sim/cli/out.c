@@ -15,6 +15,7 @@ struct cell {
 
 struct column {
     char *name;
+    char *shown; /* the name, safe for a terminal or a Markdown table */
     size_t width;
 };
 
@@ -74,14 +75,16 @@ static size_t column_find(rad_out *out, const char *key, size_t likely)
         if (strcmp(out->columns[i].name, key) == 0)
             return i;
     void *columns = out->columns;
-    char *name = strdup(key);
-    if (name == NULL || !grow(&columns, out->n_column, &out->max_column, sizeof *out->columns)) {
+    char *name = strdup(key), *shown = rad_cell_text(out->format, key);
+    if (name == NULL || shown == NULL ||
+        !grow(&columns, out->n_column, &out->max_column, sizeof *out->columns)) {
         free(name);
+        free(shown);
         out->failed = true;
         return SIZE_MAX;
     }
     out->columns = columns;
-    out->columns[out->n_column] = (struct column){.name = name, .width = 0};
+    out->columns[out->n_column] = (struct column){.name = name, .shown = shown};
     return out->n_column++;
 }
 
@@ -244,7 +247,7 @@ static void write_line(const rad_out *out, size_t row, bool header)
     fputs(md ? "| " : "", out->to);
     for (size_t c = 0; c < out->n_column; c++) {
         const struct cell *cell = header ? NULL : cell_at(out, row, c);
-        const char *text = header ? out->columns[c].name : cell != NULL ? cell->text : "";
+        const char *text = header ? out->columns[c].shown : cell != NULL ? cell->text : "";
         const bool right = header ? column_right(out, c) : cell != NULL && cell->right;
         const bool last = c + 1 == out->n_column;
         write_padded(out, text, out->columns[c].width, right, last);
@@ -266,7 +269,7 @@ static void write_rule(const rad_out *out)
 static void measure(rad_out *out)
 {
     for (size_t c = 0; c < out->n_column; c++)
-        out->columns[c].width = rad_cell_width(out->columns[c].name);
+        out->columns[c].width = rad_cell_width(out->columns[c].shown);
     for (size_t i = 0; i < out->n_cell; i++) {
         size_t *width = &out->columns[out->cells[i].column].width;
         const size_t used = rad_cell_width(out->cells[i].text);
@@ -292,14 +295,14 @@ static void write_list(rad_out *out)
     const bool md = out->format == RAD_FORMAT_MD;
     size_t width = 0;
     for (size_t c = 0; c < out->n_column; c++) {
-        const size_t used = rad_cell_width(out->columns[c].name);
+        const size_t used = rad_cell_width(out->columns[c].shown);
         width = used > width ? used : width;
     }
     fputs(md ? "| key | value |\n|---|---|\n" : "", out->to);
     for (size_t c = 0; c < out->n_column; c++) {
         const struct cell *cell = cell_at(out, 0, c);
-        const int fill = (int)(width - rad_cell_width(out->columns[c].name));
-        fprintf(out->to, md ? "| %s%*s | %s |\n" : "%s%*s  %s\n", out->columns[c].name, fill, "",
+        const int fill = (int)(width - rad_cell_width(out->columns[c].shown));
+        fprintf(out->to, md ? "| %s%*s | %s |\n" : "%s%*s  %s\n", out->columns[c].shown, fill, "",
                 cell != NULL ? cell->text : "");
     }
 }
@@ -337,8 +340,10 @@ void rad_out_end_row(rad_out *out)
 
 static void out_free(rad_out *out)
 {
-    for (size_t c = 0; c < out->n_column; c++)
+    for (size_t c = 0; c < out->n_column; c++) {
         free(out->columns[c].name);
+        free(out->columns[c].shown);
+    }
     free(out->columns);
     free(out->cells);
     free(out);

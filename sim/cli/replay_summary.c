@@ -43,7 +43,7 @@ static void print_head(const struct rad_replay_summary *s, FILE *to)
     rad_out_escape(to, s->hw);
     fputs(" as card ", to);
     rad_out_escape(to, info->card.name);
-    fprintf(to, ", %s", rad_dtype_name(info->dtype));
+    fprintf(to, ", %s", rad_dtype_weights_name(info->dtype, info->weight_share));
     if (info->tp * info->pp > 1)
         fprintf(to, ", %d devices (tensor %d, pipeline %d)", info->tp * info->pp, info->tp,
                 info->pp);
@@ -108,6 +108,8 @@ static void print_times(const struct rad_replay_result *r, FILE *to)
     if (!isnan(r->owned_usd_per_mtok))
         print_line(to, "the same, owned", plain(a, r->owned_usd_per_mtok, " USD"));
     print_line(to, "KV cache, largest", si(a, r->kv_cache_bytes_peak, "B"));
+    print_line(to, "device holds", si(a, r->device_bytes_peak, "B"));
+    print_line(to, "  of its memory", plain(a, r->device_memory_frac, ""));
     print_line(to, "quality of the run", plain(a, r->nll, " nats"));
 }
 
@@ -132,6 +134,8 @@ static void print_measured(const struct rad_replay_summary *s, FILE *to)
 
 static void print_notes(const struct rad_replay_result *r, FILE *to)
 {
+    if (r->device_memory_frac > 1.0)
+        fputs("\n  Does not fit into the memory of a device: what it would cost if it did.\n", to);
     if (r->transplanted)
         fputs("\n  The routing of another model: what it would cost, not how well it would do.\n",
               to);

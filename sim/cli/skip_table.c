@@ -2,6 +2,8 @@
  * correlations of ratio_in and of 1 - cos(x, x + f) with the loss that skipping costs. */
 #include "cli/skip_table.h"
 
+#include "cli/cli.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,7 +280,7 @@ enum rad_status skip_table_save(const struct skip_table *t, const char *path, st
     if (fclose(memory) != 0 && status == RAD_OK)
         status = no_memory(err);
     if (status == RAD_OK)
-        status = rad_file_write(path, text, len, err);
+        status = rad_cli_write(path, text, len, err);
     free(text);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "hw/grouped.h"
 #include "hw/hw_profile.h"
+#include "hw/roof.h"
 
 #include <math.h>
 #include <string.h>
@@ -245,6 +246,7 @@ struct question {
     const struct rad_work *work;
     enum rad_dtype dtype;
     enum rad_rate rate;
+    const char *software; /* that the caller names, or NULL */
 };
 
 /* From the rate that the fit was measured at to the one that is asked for. */
@@ -275,6 +277,8 @@ static void use_fit(const rad_hw *hw, const struct rad_fit *fit, const struct qu
     c->memory_s = fmin(t.memory_s, t.time_s);
     c->overhead_s = fmin(t.overhead_s, t.time_s);
     at_rate(hw, fit, q, c);
+    if (!rad_roof_is_own(fit, q->software))
+        rad_roof_keep(&chip, work, c);
     c->static_j = hw->machine.static_w * c->time_s;
     const double room_j = hw->machine.tdp_w * c->time_s - c->static_j;
     const double moving_j = c->dynamic_j + c->memory_j;
@@ -327,7 +331,7 @@ enum rad_status rad_hw_predict_as(const rad_hw *hw, const struct rad_op *op,
         return RAD_OK;
     }
     const struct rad_work work = rad_work_of(op);
-    use_fit(hw, fit, &(struct question){&work, op->dtype, ask->rate}, out);
+    use_fit(hw, fit, &(struct question){&work, op->dtype, ask->rate, ask->software}, out);
     name_bound(&out->cost);
     return RAD_OK;
 }
@@ -371,7 +375,7 @@ enum rad_status rad_hw_predict_link(const rad_hw *hw, const struct rad_link *lin
         return rad_fail(err, RAD_E_UNSUPPORTED,
                         "profile '%s': no fit for transfers of kind '%.32s'", hw->name, link->kind);
     const struct rad_work work = {.bytes = link->bytes, .ranks = link->ranks};
-    use_fit(hw, fit, &(struct question){&work, RAD_F32, RAD_RATE_SUSTAINED}, out);
+    use_fit(hw, fit, &(struct question){&work, RAD_F32, RAD_RATE_SUSTAINED, software}, out);
     out->cost.bound = RAD_BOUND_LINK;
     return RAD_OK;
 }

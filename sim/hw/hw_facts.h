@@ -5,6 +5,7 @@
 #include "base/param.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef struct rad_hw rad_hw;
 
@@ -32,5 +33,17 @@ bool rad_hw_skips_pay(const rad_hw *hw);
 
 /* Joules of bytes that leave the device over its links: link_energy of the profile, 0 if none. */
 double rad_hw_link_j(const rad_hw *hw, double bytes);
+
+/* A law fitted to measured kernels, one of rad_hw_n_fit in the order of the profile. Texts are the
+ * profile's. */
+struct rad_hw_fit_fact {
+    const char *op, *format, *software, *data, *law;
+    double head_dim;           /* of attention; 0: any */
+    double rows;               /* that it was fitted to; 0: the mean of other parts */
+    double median_ape;         /* of held-out rows */
+    double lo_ratio, hi_ratio; /* 80 % of held-out rows: measured over predicted */
+};
+size_t rad_hw_n_fit(const rad_hw *hw);
+struct rad_hw_fit_fact rad_hw_fit_at(const rad_hw *hw, size_t i);
 
 #endif

@@ -152,6 +152,10 @@ void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const f
 /* The activation of a model's MLP; NULL for SwiGLU, which takes two factors. */
 rad_map_fn *rad_model_activation(const rad_model *m);
 
+/* RAD_OK for a finite x; else RAD_E_RANGE: the model predicts no number behind that token. */
+RAD_MUST_CHECK enum rad_status rad_prediction_check(float x, int64_t seq, int64_t pos,
+                                                    struct rad_err *err);
+
 /* x.y / (|x| |y|) of two states of width d */
 float rad_state_cosine(size_t d, const float *x, const float *y);
 

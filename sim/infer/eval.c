@@ -166,6 +166,8 @@ static enum rad_status flush(const struct rad_model *m, const struct round *roun
             .nll = w->nll[i],
             .n_hop = w->n_hop[i]};
         const struct rad_hop_rec *hop = w->hop + (size_t)i * (size_t)cap;
+        if (i + 1 < n)
+            RAD_TRY(rad_prediction_check(w->nll[i], s, i, err));
         t->forward_only = t->forward_only && increasing(hop, tok.n_hop);
         if (sinks->trace != NULL)
             RAD_TRY(rad_trace_put(sinks->trace, &tok, hop,

@@ -21,7 +21,7 @@ static int by_probability(const void *a, const void *b)
 }
 
 /* Nucleus sampling (Holtzman et al., arXiv 1904.09751); temperature 0 takes the best, ties to the
- * lower id. scratch holds n choices. */
+ * lower id. scratch holds n choices. -1: the logits are no numbers. */
 static int32_t sample(const float *logits, int32_t n, const struct rad_generate_options *o,
                       rad_rng *rng, struct choice *scratch)
 {
@@ -30,13 +30,15 @@ static int32_t sample(const float *logits, int32_t n, const struct rad_generate_
         if (logits[i] > logits[best])
             best = i;
     if (o->temperature <= 0)
-        return best;
+        return isfinite(logits[best]) ? best : -1;
     double sum = 0.0;
     for (int32_t i = 0; i < n; i++) {
         const double z = ((double)logits[i] - (double)logits[best]) / o->temperature;
         scratch[i] = (struct choice){(float)exp(z), i};
         sum += (double)scratch[i].p;
     }
+    if (!isfinite(sum))
+        return -1;
     qsort(scratch, (size_t)n, sizeof *scratch, by_probability);
     double kept = 0.0;
     int32_t m = 0;
@@ -139,7 +141,9 @@ static enum rad_status decode(struct run *run, const rad_model *m, rad_rng *rng,
     run->nll[0] = NAN;
     for (int32_t i = 0; i < o->n_new && status == RAD_OK; i++) {
         const int32_t id = sample(logits, vocab, o, rng, scratch);
-        if (id == m->config.eos || run->fed >= n_ctx)
+        if (id < 0)
+            status = rad_prediction_check(NAN, 0, run->fed - 1, err);
+        if (id < 0 || id == m->config.eos || run->fed >= n_ctx)
             break;
         out->id[out->n++] = id;
         const struct rad_row row = {0, id};

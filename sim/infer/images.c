@@ -36,6 +36,8 @@ static enum rad_status run_one(rad_engine *e, int64_t seq, const float *pixels, 
     rad_engine_start(e, 0, seq);
     RAD_TRY(rad_engine_image(e, pixels, err));
     RAD_TRY(rad_engine_logits(e, 0, 1, logits, err));
+    for (int32_t i = 0; i < e->model->config.card.vocab; i++)
+        RAD_TRY(rad_prediction_check(logits[i], seq, 0, err));
     *seconds = rad_now_s() - start;
     return RAD_OK;
 }

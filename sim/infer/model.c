@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum rad_status rad_model_open(rad_model **out, const char *folder, struct rad_err *err)
 {
@@ -25,7 +26,10 @@ enum rad_status rad_model_open(rad_model **out, const char *folder, struct rad_e
         status = rad_tokenizer_open(&m->tokenizer, path, m->config.card.vocab, err);
     if (status != RAD_OK) {
         rad_model_close(m);
-        return rad_fail_in(err, status, "%s", folder);
+        const char *at = err->msg + (err->msg[0] == '\'');
+        const bool named = strncmp(at, folder, strlen(folder)) ==
+                           0; /* the place is there already */
+        return named ? status : rad_fail_in(err, status, "%s", folder);
     }
     *out = m;
     return RAD_OK;

@@ -1,6 +1,7 @@
 /* parts.c - small sums of a visit: norm, activation, cosine. */
 #include "infer/engine.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 void rad_model_norm(const rad_model *m, const struct norm *w, int32_t n, const float *x, float *y,
@@ -26,4 +27,16 @@ float rad_state_cosine(size_t d, const float *x, const float *y)
 {
     const struct rad_kernels *k = rad_kernels();
     return k->dot(d, x, y) / sqrtf(k->dot(d, x, x) * k->dot(d, y, y));
+}
+
+enum rad_status rad_prediction_check(float x, int64_t seq, int64_t pos, struct rad_err *err)
+{
+    if (isfinite(x))
+        return RAD_OK;
+    return rad_fail(err, RAD_E_RANGE,
+                    "sequence %" PRId64 ", position %" PRId64
+                    ": expected a prediction but found no "
+                    "number (NaN or infinite); the model's weights or its input have such values, "
+                    "or values that overflow",
+                    seq, pos);
 }

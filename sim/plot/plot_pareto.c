@@ -1,8 +1,9 @@
 /* plot_pareto.c - rows as points in two columns, and the line that none of them beats.
  *
- * Quality is comparable within one text, phase and number format only (the format's own effect on
- * quality is not measured), so the group with the most rows is drawn and the report says what was
- * left out; --color dtype draws all formats. Colour tells the machine, shape the policy. */
+ * Quality is comparable within one text, phase, rate and number format only (the format's own
+ * effect on quality is not measured), so the group with the most rows is drawn and the report says
+ * what was left out, and rows that fit into the memory of their machine; --color dtype draws all
+ * formats. Colour tells the machine, shape the policy. */
 #include "plot/chart.h"
 
 #include <math.h>
@@ -43,13 +44,14 @@ static void write_sql(struct rad_buf *sql, const struct pareto *p, const char *w
     const bool quality = strcmp(p->x, "nll") == 0 || strcmp(p->y, "nll") == 0;
     rad_buf_printf(sql,
                    "WITH q AS (SELECT * FROM %s WHERE \"%s\" IS NOT NULL AND \"%s\" IS NOT NULL"
-                   " AND complete_trace = 1",
+                   " AND complete_trace = 1 AND device_memory_frac <= 1",
                    quality ? "quality" : "results", p->x, p->y);
     rad_chart_where(sql, where);
-    const char *same = strcmp(p->color, "dtype") == 0 ? "text_id, phase" : "text_id, phase, dtype";
+    const char *same = strcmp(p->color, "dtype") == 0 ? "text_id, phase, rate"
+                                                      : "text_id, phase, rate, dtype";
     rad_buf_printf(sql,
                    "), most AS (SELECT %s FROM q GROUP BY %s"
-                   " ORDER BY count(*) DESC, phase, dtype, text_id LIMIT 1)"
+                   " ORDER BY count(*) DESC, phase, rate DESC, dtype, text_id LIMIT 1)"
                    " SELECT \"%s\", \"%s\", \"%s\", policy_name, policy, hw, card, dtype, batch,"
                    " depth_frac, phase, (SELECT count(*) FROM q)"
                    " FROM q JOIN most USING (%s) ORDER BY 1, 2, key",
@@ -296,8 +298,8 @@ static enum rad_status read_all(struct pareto *p, const struct rad_plot_request 
         status = read_rows(p, db, r->where, err);
     rad_db_close(db);
     if (status == RAD_OK && p->n == 0)
-        status = rad_fail(err, RAD_E_RANGE, "no row has both '%s' and '%s'%s", p->x, p->y,
-                          r->where != NULL ? " where the condition holds" : "");
+        status = rad_fail(err, RAD_E_RANGE, "no row that fits its machine has both '%s' and '%s'%s",
+                          p->x, p->y, r->where != NULL ? " where the condition holds" : "");
     return status;
 }
 

@@ -23,7 +23,10 @@ enum rad_status rad_parallel_open(struct rad_parallel *out, struct rad_card *sha
                                  .pp = opt->pp > 1 ? opt->pp : 1,
                                  .row_bytes = card->d_model * element,
                                  .logit_bytes = card->vocab * element,
-                                 .vocab = card->vocab};
+                                 .vocab = card->vocab,
+                                 .weight_bytes = rad_dtype_bytes(opt->dtype)};
+    out->layer_weight_bytes = out->weight_bytes *
+                              (opt->weight_share > 0.0 ? opt->weight_share : 1.0);
     RAD_TRY(check_tensor(card, out->tp, err));
     if (out->pp > card->n_layer)
         return rad_fail(err, RAD_E_ARG,
@@ -38,6 +41,17 @@ enum rad_status rad_parallel_open(struct rad_parallel *out, struct rad_card *sha
     shard->ffn /= out->tp;
     shard->vocab = (card->vocab + out->tp - 1) / out->tp;
     return RAD_OK;
+}
+
+double rad_parallel_device_bytes(const struct rad_parallel *of, const struct rad_card *shard,
+                                 double cache_bytes)
+{
+    const double n_layer = shard->n_layer, layers = ceil(n_layer / of->pp);
+    const double each = (double)rad_card_layer_params(shard);
+    const double rest = (double)rad_card_params(shard) - n_layer * each;
+    const double ends = of->pp > 1 && !shard->tied ? 2.0 : 1.0;
+    return layers * each * of->layer_weight_bytes + rest / ends * of->weight_bytes +
+           cache_bytes * layers / n_layer;
 }
 
 enum rad_status rad_parallel_transfer(const rad_hw *hw, const struct rad_link *link,

@@ -18,10 +18,11 @@
 #include "replay/replay.h"
 
 struct rad_parallel {
-    int32_t tp, pp;     /* at least 1 */
-    double row_bytes;   /* of the residual stream */
-    double logit_bytes; /* of a row of logits */
-    int32_t vocab;      /* of the whole card */
+    int32_t tp, pp;                          /* at least 1 */
+    double row_bytes;                        /* of the residual stream */
+    double logit_bytes;                      /* of a row of logits */
+    int32_t vocab;                           /* of the whole card */
+    double weight_bytes, layer_weight_bytes; /* of one weight outside of the layers, and in them */
 };
 
 /* The options' devices for this card, and the card of one of them. errors: RAD_E_ARG (heads, KV
@@ -30,6 +31,12 @@ RAD_MUST_CHECK enum rad_status rad_parallel_open(struct rad_parallel *out, struc
                                                  const struct rad_card *card,
                                                  const struct rad_replay_options *opt,
                                                  bool forward_only, struct rad_err *err);
+
+/* Bytes that the fullest device holds: weights of its layers, of the tables and of the router, and
+ * its part of a KV cache of cache_bytes on all stages. The stages have as many layers but for one;
+ * the first has the token table, the last the head. */
+double rad_parallel_device_bytes(const struct rad_parallel *of, const struct rad_card *shard,
+                                 double cache_bytes);
 
 /* Add one transfer of kind allreduce, allgather or sendrecv to what is spent on them (time_s,
  * memory_j, static_j, of one device). Nothing for no bytes or one rank.

@@ -202,6 +202,7 @@ static void finish(struct build *b)
     info->tp = p->parallel.tp;
     info->pp = p->parallel.pp;
     info->dtype = p->dtype;
+    info->weight_share = p->parallel.layer_weight_bytes / p->parallel.weight_bytes;
     info->rate = b->opt->rate;
     info->kv = b->opt->kv != NULL ? *b->opt->kv : b->in.run->kv;
     info->n_seq = b->n_place;
@@ -217,6 +218,8 @@ static void finish(struct build *b)
     plan->mean_depth = sum.half_visits / 2.0 / (double)info->n_token;
     plan->kv_cache_bytes_peak = (double)b->peak * 2.0 * (double)p->card.n_kv * info->tp *
                                 (double)p->card.d_head * rad_dtype_bytes(p->dtype);
+    plan->device_bytes_peak =
+        rad_parallel_device_bytes(&p->parallel, &p->card, plan->kv_cache_bytes_peak / info->tp);
     plan->transplanted = plan->transplanted || has_source(b->in.run, "transplant");
     plan->nll = nll_of(plan, b->in.run);
     plan->complete_trace = b->in.complete;

@@ -8,7 +8,7 @@
 struct rad_plan {
     struct rad_plan_info info;
     struct rad_program routed, dense;
-    double nll, mean_depth, kv_cache_bytes_peak;
+    double nll, mean_depth, kv_cache_bytes_peak, device_bytes_peak;
     bool transplanted, kv_recomputed, resampled, complete_trace;
 };
 

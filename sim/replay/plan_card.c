@@ -44,6 +44,11 @@ enum rad_status rad_replay_card(struct rad_card *out, bool *transplanted,
                         "card '%s': expected at least the %d layers of the trace but found %d; "
                         "choose a larger card",
                         wanted->name, run->card.n_layer, wanted->n_layer);
+    if ((wanted->patch > 0) != (run->card.patch > 0))
+        return rad_fail(err, RAD_E_ARG,
+                        "card '%s': expected a model of %s, as that of the trace; tokens of images "
+                        "see one another in both directions",
+                        wanted->name, run->card.patch > 0 ? "images" : "text");
     *out = rad_trace_routed_card(run, wanted);
     *transplanted = !same_shape(wanted, &run->card);
     return RAD_OK;

@@ -163,7 +163,11 @@ static int lower(const struct rad_program *p, enum rad_work work, const struct r
     int n = 0;
     switch (work) {
     case RAD_WORK_LAYER:
-        return rad_lower_layer(&p->card, p->dtype, g, ops);
+        n = rad_lower_layer(&p->card, p->dtype, g, ops);
+        for (int i = 0; i < n; i++)
+            if (ops[i].kind == RAD_OP_GEMM)
+                ops[i].weight_bytes *= p->parallel.layer_weight_bytes / p->parallel.weight_bytes;
+        return n;
     case RAD_WORK_ROUTER:
         return rad_lower_router(&p->card, p->dtype, g->m, ops);
     case RAD_WORK_EMBED:

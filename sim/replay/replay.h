@@ -41,7 +41,9 @@ RAD_MUST_CHECK enum rad_status rad_replay_phase_parse(const char *name, enum rad
 struct rad_replay_options {
     int32_t batch;               /* sequences per batch, >= 1 */
     enum rad_replay_phase phase; /* decode: as if generated token by token (definitions.md) */
-    enum rad_dtype dtype;
+    enum rad_dtype dtype;        /* of arithmetic, activations, KV cache and weights */
+    double weight_share;   /* bytes of the layers' weights over those of dtype; 0 and 1: as many.
+                            * Weight-only formats, rad_dtype_parse_weights */
     bool resample;         /* draw sequences with repetition to fill the last batch */
     uint64_t seed;         /* of resampling */
     const char *batcher;   /* NULL or "auto": by the paths; "layer" | "hop" | "grouped" */
@@ -100,7 +102,8 @@ struct rad_plan_info {
     const char *batcher;  /* the one that ran */
     struct rad_card card; /* the architecture replayed */
     enum rad_dtype dtype;
-    enum rad_kv kv; /* semantics of the keys */
+    double weight_share; /* of the layers' weights, at most 1 */
+    enum rad_kv kv;      /* semantics of the keys */
     enum rad_rate rate;
     int32_t tp, pp; /* devices: tp * pp */
     int64_t n_seq;  /* sequences run, drawn ones included */

@@ -242,6 +242,7 @@ static void fill_costs(struct rad_replay_result *r, const struct total *t, const
     r->router_s = t->router_s;
     r->overhead_s = t->overhead_s;
     r->link_s = t->link_s;
+    r->device_memory_frac = r->device_bytes_peak / rad_hw_memory_bytes(hw);
     r->bound_kind = largest(t->bound_s);
 }
 
@@ -257,6 +258,7 @@ static void fill_counts(struct rad_replay_result *r, const rad_plan *plan)
     r->kv_bytes = sum->kv_bytes * tp;
     r->act_bytes = sum->act_bytes * tp;
     r->kv_cache_bytes_peak = plan->kv_cache_bytes_peak;
+    r->device_bytes_peak = plan->device_bytes_peak;
     r->mean_depth = plan->mean_depth;
     r->depth_frac = plan->mean_depth / plan->info.card.n_layer;
     r->layer_loads_per_step = sum->layer_loads / n_step;

@@ -75,8 +75,24 @@ static const char *word_of(const struct rad_param *p, double value)
     return NULL;
 }
 
+/* Note that a key was given. errors: RAD_E_PARSE (it was before) */
+static enum rad_status note_key(const struct rad_policy *policy, const char *key, uint32_t *given,
+                                struct rad_err *err)
+{
+    uint32_t bit = 1;
+    for (const struct rad_param *p = policy->params; p->key != NULL; p++, bit <<= 1) {
+        if (strcmp(p->key, key) != 0)
+            continue;
+        if (*given & bit)
+            return rad_fail(err, RAD_E_PARSE, "policy %s: '%s' is given twice", policy->name, key);
+        *given |= bit;
+    }
+    return RAD_OK;
+}
+
 /* Split the next "key=value" off *rest (which it advances) and set it. */
-static enum rad_status set_one(struct rad_route *route, char **rest, struct rad_err *err)
+static enum rad_status set_one(struct rad_route *route, char **rest, uint32_t *given,
+                               struct rad_err *err)
 {
     char *pair = *rest, *comma = strchr(pair, ',');
     *rest = comma != NULL ? comma + 1 : NULL;
@@ -87,6 +103,7 @@ static enum rad_status set_one(struct rad_route *route, char **rest, struct rad_
         return rad_fail(err, RAD_E_PARSE, "policy %s: expected key=value but found '%s'",
                         route->policy->name, pair);
     *equals = '\0';
+    RAD_TRY(note_key(route->policy, pair, given, err));
     const char *value = number_of(pair, equals + 1);
     const enum rad_status status =
         rad_params_set(route->policy->params, route->params, pair, value, err);
@@ -97,6 +114,7 @@ enum rad_status rad_route_parse_seeded(struct rad_route *out, const char *text, 
                                        uint64_t seed, struct rad_err *err)
 {
     char copy[256];
+    uint32_t given = 0; /* a bit for each parameter: policies have a few */
     *out = (struct rad_route){0};
     if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
         return rad_fail(err, RAD_E_PARSE, "policy text is longer than %zu bytes", sizeof copy - 1);
@@ -111,7 +129,7 @@ enum rad_status rad_route_parse_seeded(struct rad_route *out, const char *text, 
     if (p != NULL)
         out->params[p->offset / sizeof(double)] = (double)seed;
     while (rest != NULL)
-        RAD_TRY(set_one(out, &rest, err));
+        RAD_TRY(set_one(out, &rest, &given, err));
     if (out->policy->check == NULL)
         return RAD_OK;
     return out->policy->check(out->params, n_layer, err);

@@ -31,7 +31,7 @@ static bool keep(const void *params, float a, float b, float c)
 {
     const struct oracle *p = params;
     const double base = p->metric > 0 ? (double)a + (double)b + 2.0 * (double)c : (double)a;
-    return (double)b >= p->theta * p->theta * base;
+    return !((double)b < p->theta * p->theta * base); /* NaN stays, and shows in the prediction */
 }
 
 const struct rad_policy rad_policy_oracle = {

@@ -20,6 +20,13 @@ double rad_dtype_bytes(enum rad_dtype dtype); /* 4 4 2 2 1 1 0.5 */
 RAD_MUST_CHECK enum rad_status rad_dtype_parse(const char *name, enum rad_dtype *out,
                                                struct rad_err *err);
 
+/* The same, and formats whose layers have narrower weights than dtype, which are widened for the
+ * product: "w8a16" "w4a16" (fp16; weight_share 0.5, 0.25; their scales are not counted). Tables,
+ * router and head stay in dtype. All others: weight_share 1. */
+RAD_MUST_CHECK enum rad_status rad_dtype_parse_weights(const char *name, enum rad_dtype *out,
+                                                       double *weight_share, struct rad_err *err);
+const char *rad_dtype_weights_name(enum rad_dtype dtype, double weight_share);
+
 /* ---- operations ------------------------------------------------------------------------ */
 
 enum rad_op_kind {

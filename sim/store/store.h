@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 #define RAD_STORE_APPLICATION_ID 0x52414452 /* "RADR" */
-#define RAD_STORE_VERSION 2                 /* user_version of the file */
+#define RAD_STORE_VERSION 3                 /* user_version of the file */
 
 /* ---- writing --------------------------------------------------------------------------- */
 

@@ -138,6 +138,7 @@ static enum rad_status check_word(enum rad_axis_kind kind, const char *text, str
     enum rad_kv kv;
     enum rad_replay_phase phase;
     enum rad_dtype dtype;
+    double share;
     enum rad_rate rate;
     switch (kind) {
     case RAD_KIND_KV:
@@ -145,7 +146,8 @@ static enum rad_status check_word(enum rad_axis_kind kind, const char *text, str
     case RAD_KIND_PHASE:
         return rad_replay_phase_parse(text, &phase, err);
     case RAD_KIND_DTYPE:
-        return strcmp(text, "auto") == 0 ? RAD_OK : rad_dtype_parse(text, &dtype, err);
+        return strcmp(text, "auto") == 0 ? RAD_OK
+                                         : rad_dtype_parse_weights(text, &dtype, &share, err);
     case RAD_KIND_RATE:
         return rad_rate_parse(text, &rate, err);
     case RAD_KIND_BATCHER:

@@ -84,7 +84,7 @@ struct rad_sweep_row {
     enum rad_status status;                 /* RAD_OK, or why the point failed */
     const char *message;                    /* of a failed point, else NULL */
     const struct rad_replay_result *result; /* NULL if failed, like the rest */
-    enum rad_dtype dtype;                   /* that was costed: of the point or the machine */
+    const char *dtype;                      /* that was costed: of the point or the machine */
     const rad_trace *trace;
     const char *trace_path;
     const rad_hw *hw;

@@ -24,6 +24,7 @@ struct task {
     struct rad_replay_result result;
     struct rad_card card;
     enum rad_dtype dtype;
+    double weight_share; /* of weight-only formats, else 1 */
     double eval_s;
 };
 
@@ -64,8 +65,8 @@ static void fail_task(struct task *task, enum rad_status status, const char *mes
 
 /* The axes of a point as options of replay; kv is where options->kv points to. */
 static enum rad_status replay_options(const struct run *run, const struct rad_sweep_point *point,
-                                      enum rad_dtype dtype, struct rad_replay_options *out,
-                                      enum rad_kv *kv, struct rad_err *err)
+                                      struct rad_replay_options *out, enum rad_kv *kv,
+                                      struct rad_err *err)
 {
     const struct rad_shape *shape = rad_shape_of(&run->machines, point);
     const char *kv_name = point->value[RAD_AXIS_KV];
@@ -80,7 +81,6 @@ static enum rad_status replay_options(const struct run *run, const struct rad_sw
         .batcher = point->value[RAD_AXIS_BATCHER],
         .kv = as_run ? NULL : kv,
         .card = shape != NULL ? &shape->card : NULL,
-        .dtype = dtype,
     };
     RAD_TRY(rad_rate_parse(point->value[RAD_AXIS_RATE], &out->rate, err));
     if (!as_run)
@@ -95,17 +95,20 @@ static enum rad_status build_plan(const struct run *run, const struct task *task
     enum rad_kv kv;
     rad_plan_free(*out);
     *out = NULL;
-    RAD_TRY(replay_options(run, task->point, task->dtype, &options, &kv, err));
+    RAD_TRY(replay_options(run, task->point, &options, &kv, err));
+    options.dtype = task->dtype;
+    options.weight_share = task->weight_share;
     return rad_plan_build(out, run->trace, &options, err);
 }
 
-static enum rad_dtype dtype_of(const struct run *run, const struct rad_sweep_point *point)
+static void find_dtype(const struct run *run, struct task *task)
 {
+    const char *name = task->point->value[RAD_AXIS_DTYPE];
     struct rad_err err;
-    enum rad_dtype dtype;
-    if (rad_dtype_parse(point->value[RAD_AXIS_DTYPE], &dtype, &err) == RAD_OK)
-        return dtype;
-    return rad_hw_default_dtype(rad_machine_of(&run->machines, point)->hw); /* auto */
+    if (rad_dtype_parse_weights(name, &task->dtype, &task->weight_share, &err) == RAD_OK)
+        return;
+    task->dtype = rad_hw_default_dtype(rad_machine_of(&run->machines, task->point)->hw); /* auto */
+    task->weight_share = 1.0;
 }
 
 /* One plan serves machines that run the same format. */
@@ -117,7 +120,7 @@ static void cost_group(struct run *run, const struct group *group)
     const double start_s = rad_now_s();
     for (size_t i = group->first; i < group->last; i++) {
         struct task *task = &run->task[i];
-        task->dtype = dtype_of(run, task->point);
+        find_dtype(run, task);
         if (i == group->first || task->dtype != task[-1].dtype)
             planned = build_plan(run, task, &plan, &err);
         enum rad_status status = planned;
@@ -148,7 +151,7 @@ static enum rad_status give_row(struct run *run, struct task *task)
                    : task->message != NULL ? task->message
                                            : "out of memory",
         .result = good ? &task->result : NULL,
-        .dtype = task->dtype,
+        .dtype = rad_dtype_weights_name(task->dtype, task->weight_share),
         .trace = good ? run->trace : NULL,
         .trace_path = good ? run->trace_path : NULL,
         .hw = good ? rad_machine_of(&run->machines, task->point)->hw : NULL,

@@ -22,7 +22,7 @@ static inline float exp_f(float x)
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    const int32_t bits = ((int32_t)n + 127) << 23;
+    const uint32_t bits = (uint32_t)((int32_t)n + 127) << 23; /* of NaN whatever: p is NaN */
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;

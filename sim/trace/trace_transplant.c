@@ -136,6 +136,11 @@ enum rad_status rad_trace_transplanted(rad_trace **out, const rad_trace *in,
                         "card: expected at least %d layers but %s has %d; routing "
                         "goes to a larger model only",
                         (int)n, card->name, (int)card->n_layer);
+    if ((card->patch > 0) != (in->run.card.patch > 0))
+        return rad_fail(err, RAD_E_ARG,
+                        "card: expected a model of %s, as that of the trace, but found %s; tokens "
+                        "of images see one another in both directions",
+                        in->run.card.patch > 0 ? "images" : "text", card->name);
     struct rad_trace_run run = in->run;
     run.card = rad_trace_routed_card(&in->run, card);
     run.source = "transplant";

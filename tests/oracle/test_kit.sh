@@ -9,7 +9,7 @@ dir=$(mktemp -d build/tmp/kit.XXXXXX)
 trap 'rm -rf "$dir"' EXIT
 "$RADIAL" hw kit -o "$dir/bench_gpu.py" >/dev/null
 cmp "$dir/bench_gpu.py" hwprofiles/kit.py
-if "$RADIAL" hw kit -o "$dir/none/bench.py" 2>"$dir/err"; then exit 1; fi
+if "$RADIAL" hw kit -o "$dir/bench_gpu.py/bench.py" 2>"$dir/err"; then exit 1; fi
 [ "$(wc -l <"$dir/err")" -eq 1 ]
 if [ -z "$python" ]; then
     echo "test_kit: written and not run: no python3 with torch"

@@ -46,10 +46,14 @@ enum rad_status made_put(rad_store *store, int number, const struct made_point *
     size_t n = 0;
     const struct rad_metric *metrics = rad_replay_metrics(&n);
     const struct rad_store_axis axis[] = {
-        {"trace", MADE_TRACE}, {"kv", "recorded"},   {"card", "recorded"},  {"phase", "decode"},
-        {"batch", "2"},        {"batcher", "auto"},  {"resample", "false"}, {"seed", "0"},
-        {"dtype", "fp16"},     {"hw", hw_names[hw]}, {"policy", ""},        {"depth", ""},
-        {"rate", "sustained"}, {"tp", "1"},          {"pp", "1"},
+        {"trace", MADE_TRACE}, {"kv", "recorded"},
+        {"card", "recorded"},  {"phase", "decode"},
+        {"batch", "2"},        {"batcher", "auto"},
+        {"resample", "false"}, {"seed", "0"},
+        {"dtype", "fp16"},     {"hw", hw_names[hw]},
+        {"policy", ""},        {"depth", ""},
+        {"rate", "sustained"}, {"tp", p->tp != NULL ? p->tp : "1"},
+        {"pp", "1"},
     };
     memset(&result, 0, sizeof result);
     for (size_t i = 0; i < n; i++) {
@@ -58,6 +62,7 @@ enum rad_status made_put(rad_store *store, int number, const struct made_point *
     }
     result.usd_per_mtok = result.j_per_token = p->x;
     result.nll = p->y;
+    result.device_memory_frac = p->memory_frac;
     result.ttft_s = nan("");
     result.bound_kind = RAD_BOUND_MEMORY;
     result.transplanted = p->transplanted;

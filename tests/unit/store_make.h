@@ -13,11 +13,14 @@ void remove_db(const char *path);
 rad_store *made_store(const char *path);
 
 /* A design point with price and energy x, quality y; its key is its number in hexadecimal. All
- * other metrics are their place in the list plus 1/3, but for ttft_s, which is NaN. */
+ * other metrics are their place in the list plus 1/3, but for ttft_s, which is NaN, and
+ * device_memory_frac. */
 struct made_point {
     double x, y;
     bool transplanted, kv_recomputed, incomplete;
-    const char *hw; /* NULL: a100-sxm-80gb */
+    const char *hw;     /* NULL: a100-sxm-80gb */
+    double memory_frac; /* device_memory_frac */
+    const char *tp;     /* NULL: 1 */
 };
 #define MADE_INPUTS "00000000000000aa"
 RAD_MUST_CHECK enum rad_status made_put(rad_store *store, int number, const struct made_point *p);

@@ -125,7 +125,7 @@ static void names_are_well_formed(void)
     CU_ASSERT_STRING_EQUAL(err.msg, "phase: expected recorded, prefill or decode but found 'both'");
     size_t n = 0;
     const struct rad_metric *metrics = rad_replay_metrics(&n);
-    CU_ASSERT_EQUAL(n, 39);
+    CU_ASSERT_EQUAL(n, 41);
     CU_ASSERT_EQUAL(metrics[1].offset, offsetof(struct rad_replay_result, latency_s));
     for (size_t i = 0; i < n; i++)
         CU_ASSERT(strlen(metrics[i].doc) > 0);

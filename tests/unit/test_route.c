@@ -191,6 +191,7 @@ static void wrong_texts_are_refused(void)
         {"radial:budget=-0.1", "budget", RAD_E_RANGE},
         {"radial:budget=nan", "policy radial: ", RAD_E_PARSE},
         {"radial:budget=0.5x", "policy radial: ", RAD_E_PARSE},
+        {"radial:budget=0.5,budget=0.5", "'budget' is given twice", RAD_E_PARSE},
         {"skip:frac=1.5", "policy skip: ", RAD_E_RANGE},
         {"skip:seed=1.5", "policy skip: ", RAD_E_RANGE},
         {"oracle:metric=ratio", "policy oracle: ", RAD_E_PARSE},

@@ -37,6 +37,8 @@ static void what_is_put_is_read(void)
         else if (strcmp(metrics[i].name, "usd_per_mtok") == 0 ||
                  strcmp(metrics[i].name, "j_per_token") == 0)
             CU_ASSERT_EQUAL(x, 2.5)
+        else if (strcmp(metrics[i].name, "device_memory_frac") == 0)
+            CU_ASSERT_EQUAL(x, 0)
         else
             CU_ASSERT_EQUAL(x, (double)i + 1.0 / 3)
     }

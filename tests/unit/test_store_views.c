@@ -49,6 +49,34 @@ static void views_are_pure(void)
     CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(nll) FROM results"), 2);
 }
 
+/* What a machine cannot hold is cheap on paper: nobody is to choose it. */
+static void what_does_not_fit_is_no_choice(void)
+{
+    static const char *const views[] = {"pareto", "pareto_energy", "pareto_per_hw", "best_per_hw"};
+    rad_store *store = made_store(DB);
+    OK(made_put(store, 1, &(struct made_point){.x = 5, .y = 2, .memory_frac = 1}));
+    OK(made_put(store, 2, &(struct made_point){.x = 0.1, .y = 0.2, .memory_frac = 1.0001}));
+    OK(rad_store_finish(store, &err));
+    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "SELECT group_concat(key) = '%016x' FROM %s", 1U, views[i]);
+        CU_ASSERT_EQUAL(ask_number(DB, sql), 1);
+    }
+    CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(*) FROM quality"), 2);
+}
+
+/* The dense run beside a row is that on as many devices. */
+static void dense_runs_have_as_many_devices(void)
+{
+    rad_store *store = made_store(DB);
+    OK(made_put(store, 1, &(struct made_point){.x = 5, .y = 2}));
+    OK(made_put(store, 2, &(struct made_point){.x = 50, .y = 2, .tp = "2"}));
+    OK(rad_store_finish(store, &err));
+    CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(*) FROM cost_vs_quality"), 2);
+    CU_ASSERT_EQUAL(ask_number(DB, "SELECT max(usd_frac_of_dense) FROM cost_vs_quality"), 1);
+    CU_ASSERT_EQUAL(ask_number(DB, "SELECT tp FROM best_per_hw"), 1);
+}
+
 enum { N_POINT = 60 };
 
 static double draw(uint64_t *state)
@@ -246,6 +274,8 @@ static void a_killed_sweep_goes_on(void)
 
 CU_TestInfo store_views_tests[] = {
     {"views are pure", views_are_pure},
+    {"what does not fit is no choice", what_does_not_fit_is_no_choice},
+    {"dense runs have as many devices", dense_runs_have_as_many_devices},
     {"pareto is what nothing beats", pareto_is_what_nothing_beats},
     {"functions count right", functions_count_right},
     {"a killed sweep goes on", a_killed_sweep_goes_on},

@@ -23,3 +23,10 @@ try predict a100-sxm-80gb --ops "$TMP/bad.csv" --out "$TMP/x.csv"
 : >"$TMP/bad.csv"
 try predict a100-sxm-80gb --ops "$TMP/bad.csv" --out "$TMP/x.csv"
 ls "$TMP"
+# Spreadsheets write a mark before the header; a column stands once; no rows are a header.
+printf '\357\273\277op,dtype,M,N,K\ngemm,bf16,1,4096,4096\n' >"$TMP/bad.csv"
+try predict a100-sxm-80gb --ops "$TMP/bad.csv" --format csv | cut -d, -f1-5
+printf 'op,dtype,M,N,K,K\ngemm,bf16,1,4096,5,6\n' >"$TMP/bad.csv"
+try predict a100-sxm-80gb --ops "$TMP/bad.csv"
+printf 'op,dtype,M,N,K\n' >"$TMP/bad.csv"
+try predict a100-sxm-80gb --ops "$TMP/bad.csv" --format csv

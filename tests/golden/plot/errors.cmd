@@ -9,6 +9,9 @@ draw "$TMP/t.db" residual
 draw "$TMP/t.db" depth --x hw
 draw "$TMP/none.db" pareto
 draw depth "$TMP/none.db"
+printf 'method: grid\nparameters: {trace: %s, hw: [l4], card: [gpt3-175b]}\n' "$TMP/t.db" >"$TMP/s.yaml"
+radial sweep "$TMP/s.yaml" --db "$TMP/r.db" --progress none | grep done
+draw "$TMP/r.db" pareto --y j_per_token
 radial plot "$TMP/t.db" depth -o "$TMP/p.pdf"
 echo "-> $?"
 radial plot "$TMP/t.db" depth | head -1

@@ -40,4 +40,5 @@ try import in.jsonl --card toy.yaml -o deep.db --format csv
 sed 's/n_layer: 4/n_layer: 3/' toy.yaml >small.yaml
 try transplant deep.db --card small.yaml -o t.db
 try transplant deep.db --card toy.yaml -o deep.db
+(cd - >/dev/null && try transplant "$TMP/deep.db" --card vit-tiny-16 -o "$TMP/t.db"; try() { radial "$@"; echo "exit $?"; }; try replay "$TMP/deep.db" --card vit-tiny-16 --hw l4)
 ls
