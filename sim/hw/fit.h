@@ -19,7 +19,7 @@
 #include "base/yaml.h"
 #include "hw/law.h"
 
-enum { RAD_FIT_N_KNOT = 16, RAD_FIT_MAX = 96, RAD_FIT_MAX_CELL = 4096 };
+enum { RAD_FIT_N_KNOT = RAD_LAW_N_KNOT, RAD_FIT_MAX = 96, RAD_FIT_MAX_CELL = 4096 };
 
 struct rad_surface {
     int n_axis, n_knot[RAD_LAW_N_AXIS];

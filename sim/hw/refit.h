@@ -27,6 +27,7 @@ struct rad_refit {
     const struct rad_group_rows *rows;
     const struct rad_fit *from; /* parameters and surface to start from, or NULL */
     double param_sd[RAD_LAW_N_PARAM];
+    bool fine; /* found by rad_refit_group: the finer coordinates of the law */
 };
 
 /* Law, surface, power and held-out predictions into *fit, whose law is set. Few rows keep the

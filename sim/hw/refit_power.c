@@ -87,7 +87,7 @@ static enum rad_status fit_surface(const struct power_rows *rows, const double *
                               &of);
         fit->power_surface.log_ratio = NULL;
         if (fit->power_surface.n_axis > 0)
-            status = rad_surface_fit(&fit->power_surface, &of, law->power_smooth, 0.1, err);
+            status = rad_surface_fit(&fit->power_surface, &of, law->power_hold, err);
     }
     free(r);
     free(x);
