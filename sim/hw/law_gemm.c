@@ -109,10 +109,12 @@ const struct rad_law rad_law_gemm = {
     .fine_hold = {0.03, 0.01},
     .time = gemm_time,
     .place = place,
+    /* Of 65536 the series of the collector begin, most of them before the board is at its limit
+     * (docs/hardware-fits.md): hence both knots at that end. */
     .power_axes = {{"m", 11, {1, 8, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384}},
                    {"n", 4, {1024, 4096, 16384, 65536}},
-                   {"k", 4, {1024, 4096, 16384, 65536}}},
+                   {"k", 5, {1024, 4096, 16384, 51200, 65536}}},
     .n_power_axis = 3,
-    .power_hold = {0.3, 0.1},
+    .power_hold = {0.1, 0.1},
     .power_place = place,
 };

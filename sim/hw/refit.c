@@ -82,6 +82,8 @@ static int by_bits(const void *a, const void *b)
 
 enum { ROWS_A_SHAPE = 8 };
 
+#define PRIOR_RIDGE 0.3 /* of what is left of a prior: chosen with its share */
+
 /* Whether the rows are of many shapes, each with many rows: then coordinates are finer. */
 static enum rad_status find_fine(struct rad_refit *r, const struct rad_law *law,
                                  struct rad_err *err)
@@ -100,6 +102,31 @@ static enum rad_status find_fine(struct rad_refit *r, const struct rad_law *law,
     return RAD_OK;
 }
 
+/* Penalised least squares of `rows`, whose r is ln(measured / law), with the knots of fit->surface.
+ * With a prior, of what is left of it. */
+static enum rad_status solve_surface(const struct rad_refit *r, struct rad_fit *fit,
+                                     const struct rad_surface_rows *rows, double *left,
+                                     struct rad_err *err)
+{
+    const struct rad_law *law = fit->law;
+    struct rad_surface likely = fit->surface;
+    if (fit->surface.n_axis == 0)
+        return RAD_OK;
+    if (r->prior == NULL || r->fine)
+        return rad_surface_fit(&fit->surface, rows, r->fine ? law->fine_hold : law->hold, err);
+    RAD_TRY(rad_refit_prior(r, fit, &likely, err));
+    for (size_t i = 0; i < rows->n; i++) {
+        bool outside;
+        left[i] -= rad_surface_value(&likely, rows->x[i], &outside);
+    }
+    const struct rad_law_hold hold = {law->hold.smooth, PRIOR_RIDGE};
+    const enum rad_status status = rad_surface_fit(&fit->surface, rows, hold, err);
+    for (size_t c = 0; status == RAD_OK && c < rad_surface_cells(&likely); c++)
+        fit->surface.log_ratio[c] += likely.log_ratio[c];
+    free(likely.log_ratio);
+    return status;
+}
+
 /* The surface on rows index[n] under the fitted law, with the knots of `like` (or new ones). */
 static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fit,
                                    const struct rad_surface *like, const size_t *index, size_t n,
@@ -111,26 +138,24 @@ static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fi
     if (x == NULL || memory == NULL) {
         status = rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", n);
     } else {
+        const struct rad_law *law = fit->law;
         const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, memory,
                                               memory + n, RAD_HUBER};
+        const struct rad_surface_axes axes = {r->fine ? law->fine_axes : law->axes, law->n_axis,
+                                              law->steps,
+                                              r->prior && !r->fine ? &r->prior->surface : NULL};
         fit->surface = (struct rad_surface){0};
         for (size_t i = 0; i < n; i++) {
             memcpy(x[i], r->rows->x[index[i]], sizeof x[i]);
             memory[i] = rad_refit_error(r, fit, index[i]);
             memory[n + i] = r->rows->weight[index[i]];
         }
-        const struct rad_law *law = fit->law;
         if (like != NULL)
             fit->surface = *like;
         else
-            rad_surface_knots(&fit->surface,
-                              (struct rad_surface_axes){r->fine ? law->fine_axes : law->axes,
-                                                        law->n_axis, law->steps},
-                              &rows);
+            rad_surface_knots(&fit->surface, axes, &rows);
         fit->surface.log_ratio = NULL;
-        if (fit->surface.n_axis > 0)
-            status =
-                rad_surface_fit(&fit->surface, &rows, r->fine ? law->fine_hold : law->hold, err);
+        status = solve_surface(r, fit, &rows, memory, err);
     }
     free(memory);
     free(x);

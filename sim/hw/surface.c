@@ -57,6 +57,10 @@ void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
             lo = fmin(lo, rows->x[i][a]);
             hi = fmax(hi, rows->x[i][a]);
         }
+        if (axes.reach != NULL) {
+            lo = fmin(lo, exp2(axes.reach->knot[a][0]));
+            hi = fmax(hi, exp2(axes.reach->knot[a][axes.reach->n_knot[a] - 1]));
+        }
         set_axis(s, a, &axes.of[a], lo, hi);
     }
     if (axes.steps && axes.n > 0)

@@ -16,10 +16,12 @@ struct rad_surface_axes {
     const struct rad_law_axis *of; /* [n] */
     int n;
     bool steps; /* look for steps along the first, and put a knot on either side */
+    const struct rad_surface *reach; /* of the same axes, as far as whose ends knots go, or NULL */
 };
 
-/* Knots of the axes that lie within the data, their ends at its ends; then fewer until there are at
- * least four rows for three cells. No axis is left if there are too few rows for any surface. */
+/* Knots of the axes that lie within the data or axes.reach, their ends at its ends; then fewer
+ * until there are at least four rows for three cells. No axis is left if there are too few rows for
+ * any surface. */
 void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
                        const struct rad_surface_rows *rows);
 
