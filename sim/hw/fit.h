@@ -10,8 +10,8 @@
  *      power_knots: {m: 1 8 ..., n: ...}, power_surface: -3 1 ...,  # 1000 ln(measured / power)
  *      knots: {m: 1 8 16 ..., n: ...}, surface: 3 -2 5 ...}         # 1000 ln(measured / law)
  * Power, knots and surfaces are optional. Surfaces are linear in the logarithms of the coordinates
- * between knots (last axis fastest; at most 64 an axis, 4096 cells), constant beyond the outermost; there a
- * prediction is marked as extrapolated. */
+ * between knots (last axis fastest; at most 64 knots an axis, 4096 cells), and constant beyond the
+ * outermost; beyond those of time a prediction is marked as extrapolated. */
 #ifndef RAD_HW_FIT_H
 #define RAD_HW_FIT_H
 
