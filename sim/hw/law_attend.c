@@ -122,6 +122,6 @@ const struct rad_law rad_law_prefill = {
                    {"keys", 10, {16, 64, 256, 1024, 2048, 4096, 8192, 10240, 12288, 16384}},
                    {"heads", 4, {2, 8, 24, 64}}},
     .n_power_axis = 3,
-    .power_hold = {0.2, 0.1},
+    .power_hold = {0.1, 0.1},
     .power_place = prefill_power_place,
 };
