@@ -73,6 +73,9 @@ done
 fit rtx-a6000 "$lss" llmservingsim_v0_attention llmservingsim_v0_layers
 fit rtx-3090 "$lss" llmservingsim_v0_layers
 fit a40 "$vidur" vidur_collectives
+# GEMM of many shapes says where a surface of fewer is likely to be: it is fitted before Vidur's, too.
+fit a100-sxm-80gb "$aic" aic_gemm_A100-SXM4-80GB_bf16
+fit h100-sxm-80gb "$aic" aic_gemm_H100-SXM5-80GB_bf16
 fit a100-sxm-80gb "$vidur" vidur_collectives vidur_ops_A100-80GB
 fit h100-sxm-80gb "latency and bus bandwidth fitted to vidur 7d47513, not its rows" h100_dgx
 fit h100-sxm-80gb "$vidur" vidur_ops_H100-80GB

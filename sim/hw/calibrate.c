@@ -144,7 +144,10 @@ static enum rad_status fit_group(struct job *job, const struct rad_group_key *ke
     double *scratch = status == RAD_OK ? malloc(2 * g.n * sizeof *scratch + 1) : NULL;
     const struct rad_fit *from = job->o->fresh ? NULL
                                                : rad_fit_find(job->hw->fits, job->hw->n_fit, &like);
-    struct rad_refit r = {&chip, &g, from, {0}};
+    struct rad_refit r = {.chip = &chip, .rows = &g, .from = from, .dtype = key->dtype};
+    for (size_t i = 0; i < job->hw->n_fit && r.prior == NULL; i++)
+        if (rad_refit_is_prior(&job->hw->fits[i], &fit))
+            r.prior = &job->hw->fits[i];
     if (status == RAD_OK && scratch == NULL)
         status = rad_fail(err, RAD_E_NOMEM, "out of memory for %zu rows", g.n);
     const bool any = job->o->held_out == RAD_HELD_OUT_SHAPES || g.held_model != NULL;

@@ -118,6 +118,11 @@ static bool is_half(const char *format)
     return strcmp(format, "fp16") == 0 || strcmp(format, "bf16") == 0;
 }
 
+bool rad_fit_same_format(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0 || (is_half(a) && is_half(b));
+}
+
 /* How many words of `words` are in text, less a thousandth for each that is not. */
 static double words_in(const char *words, const char *text)
 {
@@ -142,8 +147,7 @@ const struct rad_fit *rad_fit_find(const struct rad_fit *fits, size_t n,
     for (size_t i = 0; i < n; i++) {
         const struct rad_fit *f = &fits[i];
         const bool exact = strcmp(f->format, key->format) == 0;
-        if (strcmp(f->op, key->op) != 0 ||
-            (!exact && !(is_half(f->format) && is_half(key->format))))
+        if (strcmp(f->op, key->op) != 0 || !rad_fit_same_format(f->format, key->format))
             continue;
         const bool like = strncmp(f->data, "like", 4) == 0;
         double score = key->software ? 100.0 * words_in(f->software, key->software) + exact : 0.0;

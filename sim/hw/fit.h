@@ -10,8 +10,8 @@
  *      power_knots: {m: 1 8 ..., n: ...}, power_surface: -3 1 ...,  # 1000 ln(measured / power)
  *      knots: {m: 1 8 16 ..., n: ...}, surface: 3 -2 5 ...}         # 1000 ln(measured / law)
  * Power, knots and surfaces are optional. Surfaces are linear in the logarithms of the coordinates
- * between knots (last axis fastest), and constant beyond the outermost; beyond those of time a
- * prediction is marked as extrapolated. */
+ * between knots (last axis fastest; at most 64 knots an axis, 4096 cells), and constant beyond the
+ * outermost; beyond those of time a prediction is marked as extrapolated. */
 #ifndef RAD_HW_FIT_H
 #define RAD_HW_FIT_H
 
@@ -19,7 +19,7 @@
 #include "base/yaml.h"
 #include "hw/law.h"
 
-enum { RAD_FIT_N_KNOT = 16, RAD_FIT_MAX = 96, RAD_FIT_MAX_CELL = 4096 };
+enum { RAD_FIT_N_KNOT = RAD_LAW_N_KNOT, RAD_FIT_MAX = 96, RAD_FIT_MAX_CELL = 4096 };
 
 struct rad_surface {
     int n_axis, n_knot[RAD_LAW_N_AXIS];
@@ -78,6 +78,9 @@ enum rad_status rad_fits_text(struct rad_buf *to, const char *text, struct rad_f
 /* The format that fits have for an operation: fp32 tf32 fp16 bf16 fp8 int8 int4
  * w8a16 w4a16. */
 const char *rad_fit_format(const struct rad_op *op);
+
+/* The same name, or both of 16 bits: these serve each other. */
+bool rad_fit_same_format(const char *a, const char *b);
 
 struct rad_fit_key {
     const char *op, *format, *software; /* software NULL: the first one */

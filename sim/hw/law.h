@@ -29,7 +29,7 @@ struct rad_law_time {
     double time_s, compute_s, memory_s, overhead_s;
 };
 
-enum { RAD_LAW_N_PARAM = 16, RAD_LAW_N_AXIS = 4 };
+enum { RAD_LAW_N_PARAM = 16, RAD_LAW_N_AXIS = 4, RAD_LAW_N_KNOT = 64 };
 
 /* A parameter is positive and fitted on a log scale, drawn to `start` as if a measurement had said
  * so with a relative error of `sd`. */
@@ -44,7 +44,12 @@ struct rad_law_param {
 struct rad_law_axis {
     const char *key;
     int n_knot;
-    double knots[16];
+    double knots[RAD_LAW_N_KNOT];
+};
+
+/* What holds a surface where rows say little; chosen by held-out shapes. */
+struct rad_law_hold {
+    double smooth, ridge; /* weights of its squared second differences and of its squares */
 };
 
 struct rad_law {
@@ -53,18 +58,20 @@ struct rad_law {
     int n_param;
     int n_optional; /* the last of them: p->min in a profile that does not have them */
     struct rad_law_axis axes[RAD_LAW_N_AXIS];
-    struct rad_law_axis fine_axes[RAD_LAW_N_AXIS]; /* of fine_shapes or more shapes */
-    size_t fine_shapes;                            /* 0: the same for any number */
     int n_axis;
-    bool steps;    /* the first coordinate has sizes at which a library changes its protocol */
-    double smooth; /* weight of the surface's second differences; chosen by held-out shapes */
+    bool steps; /* the first coordinate has sizes at which a library changes its protocol */
+    struct rad_law_hold hold;
+    /* The same where fine_shapes or more shapes were measured, at many sizes each. 0: never */
+    struct rad_law_axis fine_axes[RAD_LAW_N_AXIS];
+    size_t fine_shapes;
+    struct rad_law_hold fine_hold;
     void (*time)(const double *p, const struct rad_chip *chip, const struct rad_work *work,
                  struct rad_law_time *out);
     void (*place)(const struct rad_work *work, double x[RAD_LAW_N_AXIS]);
     /* The same of the surface of board power; no axis: power is that of its law alone. */
     struct rad_law_axis power_axes[RAD_LAW_N_AXIS];
     int n_power_axis;
-    double power_smooth;
+    struct rad_law_hold power_hold;
     void (*power_place)(const struct rad_work *work, double x[RAD_LAW_N_AXIS]);
 };
 

@@ -112,7 +112,7 @@ const struct rad_law rad_law_grouped = {
              {"n", 4, {64, 512, 4096, 32768}},
              {"k", 2, {2048, 6144}}},
     .n_axis = 3,
-    .smooth = 0.3,
+    .hold = {0.3, 0.03},
     .time = grouped_time,
     .place = place,
 };

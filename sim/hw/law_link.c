@@ -55,7 +55,7 @@ const struct rad_law rad_law_link = {
              {"ranks", 4, {2, 4, 8, 16}}},
     .n_axis = 2,
     .steps = true,
-    .smooth = 0.02,
+    .hold = {0.02, 0.03},
     .time = link_time,
     .place = place,
 };

@@ -55,7 +55,7 @@ const struct rad_law rad_law_vector = {
     .axes = {{"rows", 9, {1, 16, 64, 256, 512, 1024, 2048, 4096, 32768}},
              {"width", 3, {1024, 4096, 16384}}},
     .n_axis = 2,
-    .smooth = 0.3,
+    .hold = {0.3, 0.03},
     .time = vector_time,
     .place = place,
 };

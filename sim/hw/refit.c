@@ -82,25 +82,49 @@ static int by_bits(const void *a, const void *b)
 
 enum { ROWS_A_SHAPE = 8 };
 
-/* Coordinates for rows index[n]: finer ones if they are of many shapes, each with many rows. */
-static enum rad_status axes_for(const struct rad_refit *r, const struct rad_law *law,
-                                const size_t *index, size_t n, struct rad_surface_axes *out,
-                                struct rad_err *err)
+#define PRIOR_RIDGE 0.3 /* of what is left of a prior: chosen with its share */
+
+/* Whether the rows are of many shapes, each with many rows: then coordinates are finer. */
+static enum rad_status find_fine(struct rad_refit *r, const struct rad_law *law,
+                                 struct rad_err *err)
 {
+    const size_t n = r->rows->n;
     uint64_t *shapes = malloc(n * sizeof *shapes + 1);
     size_t count = 0;
     if (shapes == NULL)
         return rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", n);
-    for (size_t i = 0; i < n; i++)
-        shapes[i] = r->rows->shape[index[i]];
+    memcpy(shapes, r->rows->shape, n * sizeof *shapes);
     qsort(shapes, n, sizeof *shapes, by_bits);
     for (size_t i = 0; i < n; i++)
         count += i == 0 || shapes[i] != shapes[i - 1];
     free(shapes);
-    const bool fine = law->fine_shapes > 0 && count >= law->fine_shapes &&
-                      n >= ROWS_A_SHAPE * count;
-    *out = (struct rad_surface_axes){fine ? law->fine_axes : law->axes, law->n_axis, law->steps};
+    r->fine = law->fine_shapes > 0 && count >= law->fine_shapes && n >= ROWS_A_SHAPE * count;
     return RAD_OK;
+}
+
+/* Penalised least squares of `rows`, whose r is ln(measured / law), with the knots of fit->surface.
+ * With a prior, of what is left of it. */
+static enum rad_status solve_surface(const struct rad_refit *r, struct rad_fit *fit,
+                                     const struct rad_surface_rows *rows, double *left,
+                                     struct rad_err *err)
+{
+    const struct rad_law *law = fit->law;
+    struct rad_surface likely = fit->surface;
+    if (fit->surface.n_axis == 0)
+        return RAD_OK;
+    if (r->prior == NULL || r->fine)
+        return rad_surface_fit(&fit->surface, rows, r->fine ? law->fine_hold : law->hold, err);
+    RAD_TRY(rad_refit_prior(r, fit, &likely, err));
+    for (size_t i = 0; i < rows->n; i++) {
+        bool outside;
+        left[i] -= rad_surface_value(&likely, rows->x[i], &outside);
+    }
+    const struct rad_law_hold hold = {law->hold.smooth, PRIOR_RIDGE};
+    const enum rad_status status = rad_surface_fit(&fit->surface, rows, hold, err);
+    for (size_t c = 0; status == RAD_OK && c < rad_surface_cells(&likely); c++)
+        fit->surface.log_ratio[c] += likely.log_ratio[c];
+    free(likely.log_ratio);
+    return status;
 }
 
 /* The surface on rows index[n] under the fitted law, with the knots of `like` (or new ones). */
@@ -114,22 +138,24 @@ static enum rad_status fit_surface(const struct rad_refit *r, struct rad_fit *fi
     if (x == NULL || memory == NULL) {
         status = rad_fail(err, RAD_E_NOMEM, "out of memory to fit %zu rows", n);
     } else {
+        const struct rad_law *law = fit->law;
         const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, memory,
                                               memory + n, RAD_HUBER};
+        const struct rad_surface_axes axes = {r->fine ? law->fine_axes : law->axes, law->n_axis,
+                                              law->steps,
+                                              r->prior && !r->fine ? &r->prior->surface : NULL};
         fit->surface = (struct rad_surface){0};
         for (size_t i = 0; i < n; i++) {
             memcpy(x[i], r->rows->x[index[i]], sizeof x[i]);
             memory[i] = rad_refit_error(r, fit, index[i]);
             memory[n + i] = r->rows->weight[index[i]];
         }
-        struct rad_surface_axes axes;
         if (like != NULL)
             fit->surface = *like;
-        else if ((status = axes_for(r, fit->law, index, n, &axes, err)) == RAD_OK)
+        else
             rad_surface_knots(&fit->surface, axes, &rows);
         fit->surface.log_ratio = NULL;
-        if (status == RAD_OK && fit->surface.n_axis > 0)
-            status = rad_surface_fit(&fit->surface, &rows, fit->law->smooth, 0.03, err);
+        status = solve_surface(r, fit, &rows, memory, err);
     }
     free(memory);
     free(x);
@@ -180,7 +206,7 @@ static enum rad_status shift_surface(const struct rad_refit *r, struct rad_fit *
         s.knot[0][i] = lo + (hi - lo) * i / (s.n_knot[0] - 1);
     const struct rad_surface_rows rows = {n, (const double(*)[RAD_LAW_N_AXIS])x, error, weight,
                                           RAD_HUBER};
-    RAD_TRY(rad_surface_fit(&s, &rows, 0.03, 0.3, err));
+    RAD_TRY(rad_surface_fit(&s, &rows, (struct rad_law_hold){0.03, 0.3}, err));
     add_shift(&fit->surface, &s);
     free(s.log_ratio);
     return RAD_OK;
@@ -241,8 +267,8 @@ enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct
         index[i] = i;
     for (int j = 0; j < fit->law->n_param; j++)
         fit->p[j] = r->from ? r->from->p[j] : fit->law->params[j].start;
-    enum rad_status status = RAD_OK;
-    if (r->from != NULL && keeps_surface(r))
+    enum rad_status status = find_fine(r, fit->law, err);
+    if (status == RAD_OK && r->from != NULL && keeps_surface(r))
         status = rad_surface_copy(&fit->surface, &r->from->surface, err);
     if (status == RAD_OK)
         status = fit_law(r, fit, index, g->n, 5, err);

@@ -27,6 +27,9 @@ struct rad_refit {
     const struct rad_group_rows *rows;
     const struct rad_fit *from; /* parameters and surface to start from, or NULL */
     double param_sd[RAD_LAW_N_PARAM];
+    bool fine;                   /* found by rad_refit_group: the finer coordinates of the law */
+    const struct rad_fit *prior; /* what the surface is drawn to if it is not fine, or NULL */
+    enum rad_dtype dtype;        /* of the rows */
 };
 
 /* Law, surface, power and held-out predictions into *fit, whose law is set. Few rows keep the
@@ -38,6 +41,15 @@ enum rad_status rad_refit_group(struct rad_refit *r, struct rad_fit *fit, struct
 enum rad_status rad_refit_power(const struct rad_refit *r, const size_t *index, size_t n,
                                 const struct rad_surface *like, struct rad_fit *fit,
                                 struct rad_err *err);
+
+/* Whether f says what a surface of `to` is likely to be where its rows are few: of another software
+ * on the same part, with finer coordinates. */
+bool rad_refit_is_prior(const struct rad_fit *f, const struct rad_fit *to);
+
+/* What r->prior, not NULL, makes likely at the cells of s, whose knots are set, under the law of
+ * fit. log_ratio is malloc'ed. errors: RAD_E_NOMEM (refit_prior.c) */
+enum rad_status rad_refit_prior(const struct rad_refit *r, const struct rad_fit *fit,
+                                struct rad_surface *s, struct rad_err *err);
 
 /* The fit's ln(measured / predicted) of row i. */
 double rad_refit_error(const struct rad_refit *r, const struct rad_fit *fit, size_t i);

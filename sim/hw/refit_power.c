@@ -82,12 +82,12 @@ static enum rad_status fit_surface(const struct power_rows *rows, const double *
         if (like != NULL)
             fit->power_surface = *like;
         else
-            rad_surface_knots(&fit->power_surface,
-                              (struct rad_surface_axes){law->power_axes, law->n_power_axis, false},
-                              &of);
+            rad_surface_knots(
+                &fit->power_surface,
+                (struct rad_surface_axes){law->power_axes, law->n_power_axis, false, NULL}, &of);
         fit->power_surface.log_ratio = NULL;
         if (fit->power_surface.n_axis > 0)
-            status = rad_surface_fit(&fit->power_surface, &of, law->power_smooth, 0.1, err);
+            status = rad_surface_fit(&fit->power_surface, &of, law->power_hold, err);
     }
     free(r);
     free(x);

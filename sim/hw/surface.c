@@ -3,8 +3,6 @@
 
 #include "hw/least.h"
 
-#include <gsl/gsl_errno.h>
-#include <gsl/gsl_linalg.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +57,10 @@ void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
             lo = fmin(lo, rows->x[i][a]);
             hi = fmax(hi, rows->x[i][a]);
         }
+        if (axes.reach != NULL) {
+            lo = fmin(lo, exp2(axes.reach->knot[a][0]));
+            hi = fmax(hi, exp2(axes.reach->knot[a][axes.reach->n_knot[a] - 1]));
+        }
         set_axis(s, a, &axes.of[a], lo, hi);
     }
     if (axes.steps && axes.n > 0)
@@ -88,29 +90,110 @@ enum rad_status rad_surface_copy(struct rad_surface *to, const struct rad_surfac
 
 /* ---- fit -------------------------------------------------------------------------------- */
 
-/* Second differences along every axis, smooth times their squares, added to a. */
-static void add_penalty(const struct rad_surface *s, gsl_matrix *a, double smooth, double ridge)
+/* A symmetric matrix of which only the places up to `band` left of the diagonal are not zero: rows
+ * of band + 1, the diagonal last. As the first coordinate is the slowest, second differences along
+ * it reach farthest. */
+struct band {
+    size_t n, width;
+    double *a; /* [n][width] */
+};
+
+static double *at(const struct band *m, size_t i, size_t j)
 {
-    static const double d[3] = {1.0, -2.0, 1.0};
-    const size_t n = rad_surface_cells(s);
+    return &m->a[i * m->width + (m->width - 1 - (i - j))];
+}
+
+static void add_to(const struct band *m, size_t i, size_t j, double value)
+{
+    if (j <= i)
+        *at(m, i, j) += value;
+}
+
+static size_t band_width(const struct rad_surface *s)
+{
+    const size_t n = rad_surface_cells(s), reach = 2 * (n / (size_t)s->n_knot[0]);
+    return 1 + (reach < n - 1 ? reach : n - 1);
+}
+
+/* Row i of m as the Cholesky factor's: the rows before it are done. False: not positive. */
+static bool factor_row(const struct band *m, size_t i)
+{
+    const size_t band = m->width - 1, first = i > band ? i - band : 0;
+    double *row = m->a + i * m->width + band - i; /* row[j] is (i, j) */
+    for (size_t j = first; j <= i; j++) {
+        const size_t from = j > band && j - band > first ? j - band : first;
+        const double *other = m->a + j * m->width + band - j;
+        double sum[4] = {row[j], 0.0, 0.0, 0.0};
+        size_t k = from;
+        for (; k + 4 <= j; k += 4)
+            for (size_t u = 0; u < 4; u++)
+                sum[u] -= row[k + u] * other[k + u];
+        for (; k < j; k++)
+            sum[0] -= row[k] * other[k];
+        const double left = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        if (j == i && !(left > 0.0))
+            return false;
+        row[j] = j == i ? sqrt(left) : left / other[j];
+    }
+    return true;
+}
+
+/* b becomes the solution of m x = b, m its factor. False: m is not positive definite. */
+static bool solve_band(const struct band *m, double *b)
+{
+    const size_t band = m->width - 1;
+    for (size_t i = 0; i < m->n; i++) {
+        if (!factor_row(m, i))
+            return false;
+        for (size_t j = i > band ? i - band : 0; j < i; j++)
+            b[i] -= *at(m, i, j) * b[j];
+        b[i] /= *at(m, i, i);
+    }
+    for (size_t i = m->n; i-- > 0;) {
+        b[i] /= *at(m, i, i);
+        for (size_t j = i > band ? i - band : 0; j < i; j++)
+            b[j] -= *at(m, i, j) * b[i];
+    }
+    return true;
+}
+
+/* Knots as near as the two sides of a step count as this far from one another (log2). */
+#define LEAST_GAP 0.25
+
+/* What knot i + 1 is off the line between its neighbours, twice. */
+static void second_difference(const double *knot, size_t i, double d[3])
+{
+    const double below = fmax(LEAST_GAP, knot[i + 1] - knot[i]);
+    const double above = fmax(LEAST_GAP, knot[i + 2] - knot[i + 1]);
+    d[0] = 2.0 * above / (below + above);
+    d[1] = -2.0;
+    d[2] = 2.0 * below / (below + above);
+}
+
+/* Second differences along every axis, smooth times their squares, and ridge added to m. */
+static void add_penalty(const struct rad_surface *s, const struct band *m, struct rad_law_hold hold)
+{
     size_t stride = 1;
     for (int axis = s->n_axis - 1; axis >= 0; axis--) {
         const size_t knots = (size_t)s->n_knot[axis];
-        for (size_t i = 0; i < n; i++) {
-            if (i / stride % knots + 2 >= knots)
+        for (size_t i = 0; i < m->n; i++) {
+            const size_t k = i / stride % knots;
+            double d[3];
+            if (k + 2 >= knots)
                 continue;
+            second_difference(s->knot[axis], k, d);
             for (size_t u = 0; u < 3; u++)
-                for (size_t v = 0; v < 3; v++)
-                    *gsl_matrix_ptr(a, i + u * stride, i + v * stride) += smooth * d[u] * d[v];
+                for (size_t v = 0; v <= u; v++)
+                    add_to(m, i + u * stride, i + v * stride, hold.smooth * d[u] * d[v]);
         }
         stride *= knots;
     }
-    for (size_t i = 0; i < n; i++)
-        *gsl_matrix_ptr(a, i, i) += ridge;
+    for (size_t i = 0; i < m->n; i++)
+        add_to(m, i, i, hold.ridge);
 }
 
 static void add_row(const struct rad_surface *s, const double *x, double r, double weight,
-                    gsl_matrix *a, gsl_vector *b)
+                    const struct band *m, double *b)
 {
     int cell[RAD_SURFACE_CORNERS];
     double share[RAD_SURFACE_CORNERS];
@@ -119,71 +202,66 @@ static void add_row(const struct rad_surface *s, const double *x, double r, doub
     for (int i = 0; i < corners; i++) {
         if (!(share[i] > 0.0))
             continue;
-        *gsl_vector_ptr(b, (size_t)cell[i]) += weight * share[i] * r;
+        b[cell[i]] += weight * share[i] * r;
         for (int j = 0; j < corners; j++)
-            *gsl_matrix_ptr(a, (size_t)cell[i], (size_t)cell[j]) += weight * share[i] * share[j];
+            if (share[j] > 0.0)
+                add_to(m, (size_t)cell[i], (size_t)cell[j], weight * share[i] * share[j]);
     }
 }
 
-static double value_at(const struct rad_surface *s, const double *x, const gsl_vector *b)
+static double value_at(const struct rad_surface *s, const double *x, const double *b)
 {
     int cell[RAD_SURFACE_CORNERS];
     double share[RAD_SURFACE_CORNERS], sum = 0.0;
     (void)rad_surface_corners(s, x, cell, share);
     for (int i = 0; i < 1 << s->n_axis; i++)
-        sum += share[i] * gsl_vector_get(b, (size_t)cell[i]);
+        sum += share[i] * b[cell[i]];
     return sum;
 }
 
-struct penalty {
-    double smooth, ridge;
-};
-
-/* One weighted solution into b. */
-static int solve(const struct rad_surface *s, const struct rad_surface_rows *rows,
-                 struct penalty penalty, const double *weight, gsl_matrix *a, gsl_vector *b)
+/* One weighted solution into b. False: singular. */
+static bool solve(const struct rad_surface *s, const struct rad_surface_rows *rows,
+                  struct rad_law_hold hold, const double *weight, const struct band *m, double *b)
 {
-    gsl_matrix_set_zero(a);
-    gsl_vector_set_zero(b);
+    memset(m->a, 0, m->n * m->width * sizeof *m->a);
+    memset(b, 0, m->n * sizeof *b);
     for (size_t i = 0; i < rows->n; i++)
-        add_row(s, rows->x[i], rows->r[i], weight[i], a, b);
-    add_penalty(s, a, penalty.smooth, penalty.ridge);
-    const int status = gsl_linalg_cholesky_decomp1(a);
-    return status == GSL_SUCCESS ? gsl_linalg_cholesky_svx(a, b) : status;
+        add_row(s, rows->x[i], rows->r[i], weight[i], m, b);
+    add_penalty(s, m, hold);
+    return solve_band(m, b);
 }
 
 enum rad_status rad_surface_fit(struct rad_surface *s, const struct rad_surface_rows *rows,
-                                double smooth, double ridge, struct rad_err *err)
+                                struct rad_law_hold hold, struct rad_err *err)
 {
-    const size_t n = rad_surface_cells(s);
-    gsl_set_error_handler_off();
-    gsl_matrix *a = gsl_matrix_alloc(n, n);
-    gsl_vector *b = gsl_vector_alloc(n);
-    double *memory = malloc(3 * rows->n * sizeof *memory + 1);
+    const size_t n = rad_surface_cells(s), width = band_width(s);
+    double *memory = malloc((3 * rows->n + n * (width + 1)) * sizeof *memory);
+    bool solved = true;
     s->log_ratio = malloc(n * sizeof *s->log_ratio);
-    int code = GSL_ENOMEM;
-    if (a != NULL && b != NULL && memory != NULL && s->log_ratio != NULL) {
-        double *weight = memory, *left = memory + rows->n, *scratch = left + rows->n;
-        memcpy(weight, rows->weight, rows->n * sizeof *weight);
-        code = GSL_SUCCESS;
-        for (int round = 0; round < ROUNDS && code == GSL_SUCCESS; round++) {
-            code = solve(s, rows, (struct penalty){smooth, ridge}, weight, a, b);
-            for (size_t i = 0; i < rows->n; i++)
-                left[i] = rows->r[i] - value_at(s, rows->x[i], b);
-            rad_least_huber(left, rows->n, rows->huber, weight, scratch);
-            for (size_t i = 0; i < rows->n; i++)
-                weight[i] *= rows->weight[i];
-        }
-        for (size_t i = 0; i < n; i++)
-            s->log_ratio[i] = (float)gsl_vector_get(b, i);
+    if (memory == NULL || s->log_ratio == NULL) {
+        free(memory);
+        free(s->log_ratio);
+        s->log_ratio = NULL;
+        return rad_fail(err, RAD_E_NOMEM, "out of memory for a surface of %zu cells", n);
     }
+    double *weight = memory, *left = memory + rows->n, *scratch = left + rows->n;
+    double *b = scratch + rows->n;
+    const struct band m = {n, width, b + n};
+    memcpy(weight, rows->weight, rows->n * sizeof *weight);
+    for (int round = 0; round < ROUNDS && solved; round++) {
+        solved = solve(s, rows, hold, weight, &m, b);
+        for (size_t i = 0; i < rows->n; i++)
+            left[i] = rows->r[i] - value_at(s, rows->x[i], b);
+        rad_least_huber(left, rows->n, rows->huber, weight, scratch);
+        for (size_t i = 0; i < rows->n; i++)
+            weight[i] *= rows->weight[i];
+    }
+    for (size_t i = 0; i < n; i++)
+        s->log_ratio[i] = (float)b[i];
     free(memory);
-    gsl_vector_free(b);
-    gsl_matrix_free(a);
-    if (code == GSL_SUCCESS)
+    if (solved)
         return RAD_OK;
     free(s->log_ratio);
     s->log_ratio = NULL;
-    return rad_fail(err, code == GSL_ENOMEM ? RAD_E_NOMEM : RAD_E_RANGE, "surface: %s",
-                    gsl_strerror(code));
+    return rad_fail(err, RAD_E_RANGE, "surface: singular");
 }

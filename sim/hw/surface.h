@@ -16,10 +16,12 @@ struct rad_surface_axes {
     const struct rad_law_axis *of; /* [n] */
     int n;
     bool steps; /* look for steps along the first, and put a knot on either side */
+    const struct rad_surface *reach; /* of the same axes, as far as whose ends knots go, or NULL */
 };
 
-/* Knots of the axes that lie within the data, their ends at its ends; then fewer until there are at
- * least four rows for three cells. No axis is left if there are too few rows for any surface. */
+/* Knots of the axes that lie within the data or axes.reach, their ends at its ends; then fewer
+ * until there are at least four rows for three cells. No axis is left if there are too few rows for
+ * any surface. */
 void rad_surface_knots(struct rad_surface *s, struct rad_surface_axes axes,
                        const struct rad_surface_rows *rows);
 
@@ -30,11 +32,12 @@ void rad_surface_put_steps(struct rad_surface *s, const struct rad_surface_rows 
 enum rad_status rad_surface_copy(struct rad_surface *to, const struct rad_surface *from,
                                  struct rad_err *err);
 
-/* Penalised least squares with Huber weights: minimises sum w (r - s(x))^2 + smooth sum (second
- * differences along each axis)^2 + ridge sum s^2. log_ratio is malloc'ed. (P. Eilers, B. Marx,
- * "Flexible smoothing with B-splines and penalties", 1996; here of degree 1.)
- * errors: RAD_E_NOMEM, RAD_E_RANGE (singular) */
+/* Penalised least squares with Huber weights: minimises sum w (r - s(x))^2 + hold.smooth sum
+ * (second differences along each axis)^2 + hold.ridge sum s^2. A second difference is twice what a
+ * knot is off the line between its neighbours. log_ratio is malloc'ed. (P. Eilers, B. Marx,
+ * "Flexible smoothing with B-splines and penalties", 1996; here of degree 1.) errors: RAD_E_NOMEM,
+ * RAD_E_RANGE (singular) */
 enum rad_status rad_surface_fit(struct rad_surface *s, const struct rad_surface_rows *rows,
-                                double smooth, double ridge, struct rad_err *err);
+                                struct rad_law_hold hold, struct rad_err *err);
 
 #endif

@@ -16,7 +16,7 @@ struct step {
 #define NEIGHBOUR_RATIO 1.35 /* rows further apart than that say nothing of a step */
 #define ROOM 0.25            /* default knots nearer than that to a step give way */
 
-enum { MAX_STEP = 3, SIDE = 3, MAX_ROWS = 2000 };
+enum { MAX_STEP = 3, SIDE = 3, MAX_ROWS = 2000, MOST_KNOTS = 16 };
 
 /* The rows of one side, nearest first. */
 struct side {
@@ -124,7 +124,7 @@ void rad_surface_put_steps(struct rad_surface *s, const struct rad_surface_rows 
     const int n = rows->n <= MAX_ROWS ? find(rows, s->n_axis, steps) : 0;
     if (n == 0 || s->n_knot[0] < 2)
         return;
-    for (int i; (i = in_the_way(s, steps, n, RAD_FIT_N_KNOT - 2 * n)) >= 0;) {
+    for (int i; (i = in_the_way(s, steps, n, MOST_KNOTS - 2 * n)) >= 0;) {
         s->n_knot[0]--;
         memmove(&s->knot[0][i], &s->knot[0][i + 1],
                 (size_t)(s->n_knot[0] - i) * sizeof s->knot[0][0]);

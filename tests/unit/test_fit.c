@@ -247,33 +247,6 @@ static void power_has_a_surface(void)
     rad_hw_close(hw);
 }
 
-/* A library that takes twice as long from 4 MB on: neither side bends towards the other. */
-static void protocols_change_in_a_step(void)
-{
-    static struct rad_measured rows[MOST_ROWS];
-    static const double bytes[] = {3.0e6, 3.8e6, 4.2e6, 5.0e6};
-    size_t n = 0;
-    for (double size = 1e5; size < 1e8; size *= 1.06, n++) {
-        const double noise = n % 3 == 0 ? 1.02 : n % 3 == 1 ? 1.0 : 0.98;
-        const double wire_s = size / 1e10 * (size < 4e6 ? 1.0 : 2.0);
-        rows[n] = (struct rad_measured){.link = {"allreduce", size, 2.0},
-                                        .latency_s = (20e-6 + wire_s) * noise,
-                                        .software = "made",
-                                        .row = n + 1};
-    }
-    struct heard h;
-    rad_hw *hw = calibrate("a100-sxm-80gb", rows, n, 0, &h);
-    CU_ASSERT(h.last.median_ape < 0.03 && h.last.p90_ape < 0.06);
-    for (size_t i = 0; i < 4; i++) {
-        const struct rad_link link = {"allreduce", bytes[i], 2.0};
-        struct rad_prediction p;
-        OK(rad_hw_predict_link(hw, &link, "made", &p, &err));
-        const double true_link_s = 20e-6 + bytes[i] / 1e10 * (i < 2 ? 1.0 : 2.0);
-        CU_ASSERT_DOUBLE_EQUAL(p.cost.time_s / true_link_s, 1.0, 0.05);
-    }
-    rad_hw_close(hw);
-}
-
 static void hostile_fits_are_refused(void)
 {
     static const struct {
@@ -382,7 +355,6 @@ CU_TestInfo fit_tests[] = {
     {"software chooses the fit", software_chooses_the_fit},
     {"surfaces are interpolated", surfaces_are_interpolated},
     {"power has a surface", power_has_a_surface},
-    {"protocols change in a step", protocols_change_in_a_step},
     {"hostile fits are refused", hostile_fits_are_refused},
     {"incumbents' defects are not repeated", incumbents_defects_are_not_repeated},
     {"the largest model is held out", the_largest_model_is_held_out},
