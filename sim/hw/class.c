@@ -40,11 +40,21 @@ static const char *mode_word(const char *software)
     return last == NULL || strpbrk(last, "0123456789") != NULL ? "" : last;
 }
 
+/* Decoding that reads keys faster than the part's memory (the RTX A6000's rows: their sequences
+ * must have shared a cache). */
+static bool beats_memory(const struct rad_fit *f)
+{
+    for (int i = 0; i < f->law->n_param; i++)
+        if (strcmp(f->law->params[i].key, "bandwidth_frac") == 0)
+            return strcmp(f->op, "decode") == 0 && f->p[i] > 1.2;
+    return false;
+}
+
 /* Fitted to rows of the part itself, and well enough to say something of others: rows that a law
  * does not follow (the P4's contradict each other) are no ground for a class. */
 static bool is_measured(const struct rad_fit *f)
 {
-    return f->rows > 0.0 && f->ape_frac < 0.15;
+    return f->rows > 0.0 && f->ape_frac < 0.15 && !beats_memory(f);
 }
 
 static bool like(const struct rad_fit *a, const struct rad_fit *b)

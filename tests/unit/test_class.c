@@ -74,6 +74,26 @@ static void classes_are_means(void)
         rad_hw_close(all[i]);
 }
 
+#define DECODE(share)                                                                              \
+    "  - op: decode\n    format: fp16\n    software: x\n    data: d\n    head_dim: 64\n"           \
+    "    rows: 10\n    ape: 0.1\n    lo: 0.9\n    hi: 1.2\n    law: {floor: 1 us, "                \
+    "bandwidth_frac: " share ", l2_gain: 1, depth: 0.1, l2_share: 0.5, head: 1e-3 us, split: 1}\n"
+
+static void rows_that_beat_their_memory_are_no_ground(void)
+{
+    rad_hw *bare = NULL;
+    rad_hw *right = with("right", DECODE("0.9")), *wrong = with("wrong", DECODE("1.5"));
+    OK(rad_hw_open(&bare, "tests/oracle/hw_vectors_gpu.yaml", &err));
+    rad_hw *from_right = pool(bare, (const rad_hw *const[]){right, wrong}, 2);
+    rad_hw *from_wrong = pool(bare, (const rad_hw *const[]){wrong}, 1);
+    CU_ASSERT_EQUAL(rad_hw_n_fit(from_right), 1);
+    CU_ASSERT_STRING_EQUAL(rad_hw_fit_at(from_right, 0).data, "class: right alone");
+    CU_ASSERT_EQUAL(rad_hw_n_fit(from_wrong), 0);
+    rad_hw *const all[] = {bare, right, wrong, from_right, from_wrong};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        rad_hw_close(all[i]);
+}
+
 /* A block takes a row of 8192 elements at 1 ns each, however few rows there are; many rows take the
  * time of their bytes. */
 static void a_row_takes_its_block(void)
@@ -92,6 +112,7 @@ static void a_row_takes_its_block(void)
 
 CU_TestInfo class_tests[] = {
     {"classes are means", classes_are_means},
+    {"rows that beat their memory are no ground", rows_that_beat_their_memory_are_no_ground},
     {"a row takes its block", a_row_takes_its_block},
     CU_TEST_INFO_NULL,
 };
