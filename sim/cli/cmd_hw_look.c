@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Close the table and say how it went. */
-static int finish(rad_out *out, const char *command, bool single)
-{
-    struct rad_err err;
-    return rad_out_close(out, single, &err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
-}
-
 /* ---- list ---------------------------------------------------------------------------------- */
 
 static bool known(const struct hw_names *names, const char *name)
@@ -105,7 +98,7 @@ int hw_list(const void *options)
         rad_hw_close(hw);
     }
     hw_free_names(&names);
-    return finish(out, "hw list", false);
+    return rad_cli_close(out, "hw list", false);
 }
 
 /* ---- show ---------------------------------------------------------------------------------- */
@@ -185,7 +178,7 @@ int hw_show(const void *options)
         if (!isnan(rad_hw_owned_usd_per_hour(hw)))
             put_params(out, "own", rad_hw_own_params(), rad_hw_own(hw));
         put_params(out, rad_hw_model(hw)->name, rad_hw_model(hw)->params, rad_hw_params(hw));
-        code = finish(out, "hw show", false);
+        code = rad_cli_close(out, "hw show", false);
     }
     rad_hw_close(hw);
     return code;
@@ -214,6 +207,6 @@ int hw_check(const void *options)
         all = all && ok;
         rad_hw_close(hw);
     }
-    const int code = finish(out, "hw check", false);
+    const int code = rad_cli_close(out, "hw check", false);
     return all ? code : EXIT_FAILURE;
 }
