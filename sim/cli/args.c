@@ -101,6 +101,13 @@ int rad_cli_fail(const char *command, const struct rad_err *err)
     return err->status == RAD_E_ARG ? EXIT_USAGE : EXIT_FAILURE;
 }
 
+int rad_cli_close(rad_out *out, const char *command, bool single_object)
+{
+    struct rad_err err;
+    return rad_out_close(out, single_object, &err) == RAD_OK ? EXIT_SUCCESS
+                                                             : rad_cli_fail(command, &err);
+}
+
 enum rad_status rad_cli_blame(enum rad_status status, struct rad_err *err)
 {
     if (status != RAD_OK)

@@ -46,6 +46,9 @@ double rad_cli_real(struct argp_state *state, const char *option, const char *te
  * exit code: EXIT_USAGE for RAD_E_ARG, else EXIT_FAILURE. */
 int rad_cli_fail(const char *command, const struct rad_err *err);
 
+/* rad_out_close, and how it went as an exit code; a failure is reported. */
+int rad_cli_close(rad_out *out, const char *command, bool single_object);
+
 /* The same failure, but as a mistake on the command line: exit 2. RAD_OK stays. */
 enum rad_status rad_cli_blame(enum rad_status status, struct rad_err *err);
 

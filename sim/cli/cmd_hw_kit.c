@@ -27,5 +27,5 @@ int hw_kit(const void *options)
     rad_out_int(out, "bytes", (int64_t)len);
     rad_out_text(out, "next", "python3 it --hardware NAME -o measured.csv, where PyTorch is");
     rad_out_end_row(out);
-    return rad_out_close(out, true, &err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail("hw kit", &err);
+    return rad_cli_close(out, "hw kit", true);
 }

@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Close the table and say how it went. */
-static int finish(rad_out *out, const char *command, bool single)
-{
-    struct rad_err err;
-    return rad_out_close(out, single, &err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
-}
-
 /* ---- list ---------------------------------------------------------------------------------- */
 
 static bool known(const struct hw_names *names, const char *name)
@@ -109,7 +102,7 @@ int hw_list(const void *options)
                      "no profiles in ./hwprofiles and the installed data; run where they "
                      "are, or name the folder above them in RADIAL_PATH");
     hw_free_names(&names);
-    return finish(out, "hw list", false);
+    return rad_cli_close(out, "hw list", false);
 }
 
 /* ---- show ---------------------------------------------------------------------------------- */
@@ -214,7 +207,7 @@ int hw_show(const void *options)
             put_params(out, "own", rad_hw_own_params(), rad_hw_own(hw));
         put_params(out, rad_hw_model(hw)->name, rad_hw_model(hw)->params, rad_hw_params(hw));
         put_fits(out, hw);
-        code = finish(out, "hw show", false);
+        code = rad_cli_close(out, "hw show", false);
     }
     rad_hw_close(hw);
     return code;
@@ -255,6 +248,6 @@ int hw_check(const void *options)
         all = all && ok;
         rad_hw_close(hw);
     }
-    const int code = finish(out, "hw check", false);
+    const int code = rad_cli_close(out, "hw check", false);
     return all ? code : EXIT_FAILURE;
 }

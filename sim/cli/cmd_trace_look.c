@@ -5,13 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Close the table and say how it went. */
-static int finish(rad_out *out, const char *command, bool single)
-{
-    struct rad_err err;
-    return rad_out_close(out, single, &err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, &err);
-}
-
 static double depth_frac(const rad_trace *t)
 {
     return rad_trace_mean_depth(t) / rad_trace_run(t)->card.n_layer;
@@ -70,7 +63,7 @@ int trace_info(const void *options)
     trace_info_row(out, t);
     rad_out_end_row(out);
     rad_trace_close(t);
-    return finish(out, "trace info", true);
+    return rad_cli_close(out, "trace info", true);
 }
 
 /* ---- stats ----------------------------------------------------------------------------- */
@@ -166,7 +159,7 @@ int trace_stats(const void *options)
         rad_trace_summary_free(&s);
     }
     rad_trace_close(t);
-    return status == RAD_OK ? finish(out, "trace stats", o->by == BY_RUN)
+    return status == RAD_OK ? rad_cli_close(out, "trace stats", o->by == BY_RUN)
                             : rad_cli_fail("trace stats", &err);
 }
 
@@ -207,7 +200,7 @@ int trace_check(const void *options)
     rad_out_open(&out, o->sub.common.format, stdout);
     for (int i = 0; i < o->sub.n_arg; i++)
         n_ok += check_file(out, o->sub.arg[i]);
-    const int code = finish(out, "trace check", o->sub.n_arg == 1 && n_ok == 1);
+    const int code = rad_cli_close(out, "trace check", o->sub.n_arg == 1 && n_ok == 1);
     return n_ok == o->sub.n_arg ? code : EXIT_FAILURE;
 }
 

@@ -19,7 +19,7 @@ static int describe(const struct trace_options *o, const char *command, enum rad
     trace_info_row(out, t);
     rad_out_end_row(out);
     rad_trace_close(t);
-    return rad_out_close(out, true, err) == RAD_OK ? EXIT_SUCCESS : rad_cli_fail(command, err);
+    return rad_cli_close(out, command, true);
 }
 
 int trace_import(const void *options)

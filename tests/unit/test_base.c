@@ -292,7 +292,7 @@ static void statistics_of_small_samples(void)
     CU_ASSERT_EQUAL(rad_quantile(x, 4, 1.0), 8.0);
     NEAR(rad_quantile(x, 4, 0.9), 6.8, 1e-15);
     CU_ASSERT(isnan(rad_quantile(x, 0, 0.5)) && isnan(rad_quantile(x, 4, 1.5)));
-    const double open_end[] = {1.0, 2.0, INFINITY};
+    const double open_end[] = {1.0, 2.0, (double)INFINITY};
     CU_ASSERT_EQUAL(rad_quantile(open_end, 3, 0.5), 2.0);
     CU_ASSERT(isinf(rad_quantile(open_end, 3, 0.6)) && isinf(rad_quantile(open_end, 3, 1.0)));
     CU_ASSERT_EQUAL(rad_mean(x, 4), 3.75);

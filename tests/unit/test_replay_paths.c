@@ -204,6 +204,25 @@ static void card_equals_transplanted_trace(void)
     }
 }
 
+/* A router grows with the card, but only one that ran, and only where there is none. */
+static void routers_go_with_routed_runs(void)
+{
+    struct rad_trace_run run = {.card = deeper_card(8), .has_router = true};
+    struct rad_card to = deeper_card(11);
+    run.card.router_hidden = 7;
+    run.card.max_hops = 9;
+    to.d_model = 3 * run.card.d_model / 2;
+    struct rad_card routed = rad_trace_routed_card(&run, &to);
+    CU_ASSERT(routed.router_hidden == 11 && routed.max_hops == 13);
+    run.has_router = false;
+    routed = rad_trace_routed_card(&run, &to);
+    CU_ASSERT(routed.router_hidden == to.router_hidden && routed.max_hops == to.max_hops);
+    run.has_router = true;
+    to.router_hidden = 5;
+    routed = rad_trace_routed_card(&run, &to);
+    CU_ASSERT(routed.router_hidden == 5 && routed.max_hops == to.max_hops);
+}
+
 /* Shape-only traces have no quality, and recounting under their own semantics changes nothing. */
 static void shape_only_traces_have_no_nll(void)
 {
@@ -294,6 +313,7 @@ CU_TestInfo replay_paths_tests[] = {
     {"same shape keeps quality", same_shape_keeps_quality},
     {"file and memory agree", file_and_memory_agree},
     {"card equals transplanted trace", card_equals_transplanted_trace},
+    {"routers go with routed runs", routers_go_with_routed_runs},
     {"shape-only traces have no nll", shape_only_traces_have_no_nll},
     {"dense counterpart of images sees all", dense_counterpart_of_images_sees_all},
     {"keys of images are checked both ways", keys_of_images_are_checked_both_ways},

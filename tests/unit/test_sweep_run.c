@@ -117,27 +117,48 @@ static void rows_do_not_depend_on_threads(void)
     }
 }
 
+/* Every axis reaches replay (seed cannot be told: all sequences here cost the same). */
 static void a_row_is_a_replay(void)
 {
-    static struct rows rows;
-    struct rad_sweep_summary summary;
-    struct rad_replay_result direct;
+    static const enum rad_kv project = RAD_KV_PROJECT;
+    static const struct {
+        const char *axis;
+        struct rad_replay_options opt;
+    } known[] = {
+        {"batch: 2", {.batch = 2}},
+        {"batch: 4, phase: decode", {.batch = 4, .phase = RAD_REPLAY_DECODE}},
+        {"batch: 3, resample: true, seed: 7", {.batch = 3, .resample = true, .seed = 7}},
+        {"dtype: int8", {.batch = 1, .dtype = RAD_INT8}},
+        {"batcher: hop", {.batch = 1, .batcher = "hop"}},
+        {"kv: project", {.batch = 1, .kv = &project}},
+        {"rate: burst", {.batch = 1, .rate = RAD_RATE_BURST}},
+        {"tp: 2", {.batch = 1, .tp = 2}},
+        {"pp: 2", {.batch = 1, .pp = 2}},
+    };
     rad_trace *trace = NULL;
     rad_hw *hw = NULL;
-    rows = (struct rows){0};
     make_traces();
-    OK(run("method: grid\nparameters: {trace: " TRACE_B ", hw: tpu-v4, batch: 2, dtype: int8,"
-           " phase: decode}\n",
-           1, &rows, &summary));
     OK(rad_trace_open(&trace, TRACE_B, &err));
-    OK(rad_hw_open(&hw, "tpu-v4", &err));
-    const struct rad_replay_options opt = {
-        .batch = 2, .phase = RAD_REPLAY_DECODE, .dtype = RAD_INT8};
-    const enum rad_status status = rad_replay(trace, hw, &opt, &direct, &err);
-    CU_ASSERT_EQUAL(rows.n, 1);
-    CU_ASSERT_EQUAL(rows.row[0].status, status);
-    if (status == RAD_OK)
-        CU_ASSERT_EQUAL(rows.row[0].result.latency_s, direct.latency_s);
+    OK(rad_hw_open(&hw, "a100-sxm-80gb", &err));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        static struct rows rows;
+        struct rad_sweep_summary summary;
+        struct rad_replay_result direct;
+        struct rad_replay_options opt = known[i].opt;
+        char spec[256];
+        rows = (struct rows){0};
+        opt.dtype = opt.dtype == RAD_INT8 ? RAD_INT8 : RAD_F16;
+        snprintf(spec, sizeof spec,
+                 "method: grid\nparameters: {trace: %s, hw: a100-sxm-80gb, %s}\n", TRACE_B,
+                 known[i].axis);
+        OK(run(spec, 1, &rows, &summary));
+        OK(rad_replay(trace, hw, &opt, &direct, &err));
+        CU_ASSERT_EQUAL_FATAL(rows.n, 1);
+        CU_ASSERT_EQUAL_FATAL(rows.row[0].status, RAD_OK);
+        CU_ASSERT_EQUAL(memcmp(&rows.row[0].result.tokens, &direct.tokens,
+                               offsetof(struct rad_replay_result, bound_kind)),
+                        0);
+    }
     rad_hw_close(hw);
     rad_trace_close(trace);
 }
