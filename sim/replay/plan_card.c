@@ -11,7 +11,7 @@ enum rad_status rad_replay_layer_repeats(uint32_t *repeat, const struct rad_repl
     int64_t *sublayers = calloc((size_t)n, sizeof *sublayers);
     if (sublayers == NULL)
         return rad_fail(err, RAD_E_NOMEM, "plan: cannot allocate %d layers", n);
-    for (int64_t i = 0; i < in->n_token; i++) {
+    for (int64_t i = 0; i < in->n_token && n_layer % n != 0; i++) { /* else all repeat alike */
         const struct rad_hop_rec *hop = in->hops + in->tokens[i].hop_first;
         for (int32_t h = 0; h < in->tokens[i].n_hop; h++)
             sublayers[hop[h].layer] += rad_hop_sublayers(&hop[h]);
