@@ -27,8 +27,7 @@ enum rad_status rad_model_open(rad_model **out, const char *folder, struct rad_e
     if (status != RAD_OK) {
         rad_model_close(m);
         const char *at = err->msg + (err->msg[0] == '\'');
-        const bool named = strncmp(at, folder, strlen(folder)) ==
-                           0; /* the place is there already */
+        const bool named = strncmp(at, folder, strlen(folder)) == 0; /* the message has it */
         return named ? status : rad_fail_in(err, status, "%s", folder);
     }
     *out = m;

@@ -19,6 +19,16 @@
 
 /* ---- views ----------------------------------------------------------------------------- */
 
+/* Of the points put, each of these views has only that of key 1. */
+static void only_the_first_is_in(const char *const *view, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "SELECT group_concat(key) = '%016x' FROM %s", 1U, view[i]);
+        CU_ASSERT_EQUAL(ask_number(DB, sql), 1);
+    }
+}
+
 /* Quality that was not measured on what was costed appears nowhere, though it is the best. */
 static void views_are_pure(void)
 {
@@ -40,11 +50,7 @@ static void views_are_pure(void)
     OK(made_put(store, 3, &(struct made_point){.x = 0.1, .y = nan(""), .transplanted = true}));
     OK(made_put(store, 4, &(struct made_point){.x = 0.1, .y = 0.1, .incomplete = true}));
     OK(rad_store_finish(store, &err));
-    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
-        char sql[128];
-        snprintf(sql, sizeof sql, "SELECT group_concat(key) = '%016x' FROM %s", 1U, views[i]);
-        CU_ASSERT_EQUAL(ask_number(DB, sql), 1);
-    }
+    only_the_first_is_in(views, sizeof views / sizeof views[0]);
     CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(*) FROM results"), 4);
     CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(nll) FROM results"), 2);
 }
@@ -57,11 +63,7 @@ static void what_does_not_fit_is_no_choice(void)
     OK(made_put(store, 1, &(struct made_point){.x = 5, .y = 2, .memory_frac = 1}));
     OK(made_put(store, 2, &(struct made_point){.x = 0.1, .y = 0.2, .memory_frac = 1.0001}));
     OK(rad_store_finish(store, &err));
-    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
-        char sql[128];
-        snprintf(sql, sizeof sql, "SELECT group_concat(key) = '%016x' FROM %s", 1U, views[i]);
-        CU_ASSERT_EQUAL(ask_number(DB, sql), 1);
-    }
+    only_the_first_is_in(views, sizeof views / sizeof views[0]);
     CU_ASSERT_EQUAL(ask_number(DB, "SELECT count(*) FROM quality"), 2);
 }
 
